@@ -1,0 +1,98 @@
+//! What a run would do. It goes the very walk of the run and counts by the very predicate, and changes nothing.
+
+use std::num::NonZeroUsize;
+
+use chrono::NaiveDateTime;
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::number::mask;
+use crate::purge::Engine;
+use crate::rules::Barred;
+use crate::run::NewRun;
+use crate::store::campaigns;
+use crate::store::walk::{self, Walk};
+use crate::store::window::{Scope, Walker};
+
+/// Numbers that a preview shows.
+const SAMPLE_SIZE: usize = 10;
+
+/// What a run would do, if it began now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Preview {
+    /// Which index would lead.
+    pub walk: Walk,
+    /// Numbers that pass every filter.
+    pub matched: i64,
+    /// Those of them that would go.
+    pub removable: i64,
+    /// Those of them that would stay, by reason.
+    pub barred: Barred,
+    /// Some of those that match.
+    pub sample: Vec<SampleNumber>,
+    /// Whether the campaign's state bars all its numbers.
+    pub campaign_executing: bool,
+}
+
+/// A number, shown to be recognised and not to be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SampleNumber {
+    /// The called number, all but its last two characters masked.
+    pub called: String,
+    /// The column `status`.
+    pub status: i16,
+    /// Wall-clock, without a zone.
+    pub recycle_time: Option<NaiveDateTime>,
+}
+
+/// Walks as the run would and counts. `stop` is asked before each window; a preview that is stopped is `None`.
+///
+/// # Errors
+/// No such campaign, or the database's.
+pub fn preview(engine: &Engine, run: &NewRun, stop: &dyn Fn() -> bool) -> Result<Option<Preview>, Error> {
+    let Engine { store, rules, chunk_size } = engine;
+    let mut conn = store.connection()?;
+    let campaign = campaigns::find(&mut conn, run.vdn_id, run.campaign_id)?
+        .ok_or(Error::NoSuchCampaign { vdn: run.vdn_id, campaign: run.campaign_id })?;
+    let walk = walk::choose(&mut conn, run.campaign_id, &run.criteria)?;
+    let scope = Scope { campaign: run.campaign_id, criteria: &run.criteria, walk, backend: store.backend() };
+    let mut preview = Preview {
+        walk,
+        matched: 0,
+        removable: 0,
+        barred: Barred::default(),
+        sample: Vec::new(),
+        campaign_executing: rules.bars_campaign(campaign.status),
+    };
+    let mut walker = Walker::new(scope, window_size(*chunk_size));
+    while let Some(window) = walker.window(&mut conn)? {
+        if stop() {
+            return Ok(None);
+        }
+        preview.removable += window.removable;
+        preview.barred += window.barred;
+        let wanted = SAMPLE_SIZE - preview.sample.len();
+        if wanted > 0 && window.removable + window.barred.total() > 0 {
+            let found = scope.sample(&mut conn, &window, i64::try_from(wanted).unwrap_or(i64::MAX))?;
+            preview.sample.extend(found.into_iter().map(|number| SampleNumber {
+                called: mask(&number.called),
+                status: number.status,
+                recycle_time: number.recycle_time,
+            }));
+        }
+        walker.advance(&window);
+    }
+    if preview.campaign_executing {
+        preview.barred.add(crate::rules::REMOVABLE as i16, preview.removable);
+        preview.removable = 0;
+    }
+    preview.matched = preview.removable + preview.barred.total();
+    Ok(Some(preview))
+}
+
+/// Counting locks nothing, so its windows may be larger than a chunk that must be committed.
+fn window_size(chunk_size: NonZeroUsize) -> NonZeroUsize {
+    chunk_size.saturating_mul(NonZeroUsize::MIN.saturating_add(9))
+}

@@ -1,0 +1,169 @@
+//! The settings, read from one file by both binaries.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::Path;
+
+use config::{Config, Environment, File, FileFormat};
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::campaign::VdnId;
+use crate::rules::OngoingTask;
+
+/// The file that is read when no other is named.
+pub const DEFAULT_FILE: &str = "callsweep.toml";
+
+/// All settings. An unknown key is an error.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// `[database]`
+    pub database: DatabaseSettings,
+    /// `[rules]`
+    pub rules: RulesSettings,
+    /// `[api]`
+    pub api: ApiSettings,
+    /// `[worker]`
+    pub worker: WorkerSettings,
+}
+
+/// `[database]`
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DatabaseSettings {
+    /// `sqlite://PATH`, `postgres://USER:PASSWORD@HOST:PORT/NAME` or `mysql://…`.
+    pub url: SecretString,
+    /// Connections at most.
+    pub pool_size: NonZeroU32,
+}
+
+impl Default for DatabaseSettings {
+    fn default() -> Self {
+        Self { url: SecretString::from("sqlite://callsweep.db"), pool_size: NonZeroU32::MIN.saturating_add(7) }
+    }
+}
+
+/// Shows no URL: it may carry a password.
+impl fmt::Debug for DatabaseSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatabaseSettings").field("pool_size", &self.pool_size).finish_non_exhaustive()
+    }
+}
+
+/// `[rules]`
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RulesSettings {
+    /// `"campaign"` or `"number"`.
+    pub ongoing_task: OngoingTask,
+}
+
+/// `[api]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiSettings {
+    /// Where the endpoint listens.
+    pub listen: SocketAddr,
+    /// Where health checks listen.
+    pub ops_listen: SocketAddr,
+    /// Bytes that a body may have.
+    pub max_body: usize,
+    /// Minutes that a signature's time may be away from ours, either way.
+    pub signature_window_minutes: u32,
+    /// Seconds that requests in flight get when the server stops.
+    pub shutdown_timeout_seconds: u64,
+    /// Who may call.
+    pub keys: Vec<KeySettings>,
+}
+
+impl Default for ApiSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            ops_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            max_body: 16 * 1024,
+            signature_window_minutes: 15,
+            shutdown_timeout_seconds: 30,
+            keys: Vec::new(),
+        }
+    }
+}
+
+/// `[[api.keys]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeySettings {
+    /// The public half: it stands in the Authorization header.
+    pub access_key: String,
+    /// The secret half. Shown nowhere.
+    pub secret_key: SecretString,
+    /// The VDNs it may delete in.
+    pub vdns: Vdns,
+}
+
+/// `"all"` or a list of VDN ids.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "expected \"all\" or a list of VDN ids from 1 to 9999")]
+pub enum Vdns {
+    /// Every VDN.
+    All(All),
+    /// These.
+    Some(Vec<VdnId>),
+}
+
+/// The word `"all"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum All {
+    /// `"all"`
+    All,
+}
+
+/// `[worker]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerSettings {
+    /// Candidates that one transaction looks at.
+    pub chunk_size: NonZeroUsize,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self { chunk_size: NonZeroUsize::MIN.saturating_add(4_999) }
+    }
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file or a variable does not say what it must.
+    #[error("settings: {0}")]
+    Invalid(#[from] config::ConfigError),
+    /// A file was named that is not there.
+    #[error("settings: {path} does not exist (named by --config)")]
+    NoSuchFile {
+        /// The file.
+        path: String,
+    },
+}
+
+impl Settings {
+    /// Reads `file`, or `callsweep.toml` in the working directory where there is one; `CALLSWEEP_SECTION__KEY` in
+    /// the environment beats the file.
+    ///
+    /// # Errors
+    /// Names the key that is unknown or the value that does not fit.
+    pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
+        if let Some(path) = file.filter(|path| !path.exists()) {
+            return Err(SettingsError::NoSuchFile { path: path.display().to_string() });
+        }
+        let path = file.unwrap_or_else(|| Path::new(DEFAULT_FILE));
+        let config = Config::builder()
+            .add_source(File::from(path).format(FileFormat::Toml).required(false))
+            .add_source(Environment::with_prefix("CALLSWEEP").prefix_separator("_").separator("__").try_parsing(true))
+            .build()?;
+        Ok(config.try_deserialize()?)
+    }
+}

@@ -1,0 +1,232 @@
+//! Connections to the three databases: which one a URL means, how it is set up, and the pool.
+
+use std::fmt;
+use std::time::Duration;
+
+use diesel::connection::{AnsiTransactionManager, Connection as _, SimpleConnection, TransactionManager};
+use diesel::r2d2::R2D2Connection as _;
+use diesel::{QueryResult, SqliteConnection};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::any_connection::AnyConnection;
+use super::error::StoreError;
+
+/// A database product, chosen at run time by the scheme of `database.url`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// `sqlite://`
+    Sqlite,
+    /// `postgres://`
+    Postgres,
+    /// `mysql://`: MariaDB and MySQL
+    Mysql,
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+            Self::Mysql => "MySQL/MariaDB",
+        })
+    }
+}
+
+/// Runs `work` in a transaction: all of it is committed, or nothing.
+///
+/// A transaction that writes takes its locks as it begins on SQLite (`BEGIN IMMEDIATE`): a transaction that read
+/// first could not be promoted later without failing.
+pub(crate) fn write_transaction<T>(
+    conn: &mut AnyConnection,
+    work: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    type Manager = <AnyConnection as diesel::Connection>::TransactionManager;
+    match conn {
+        AnyConnection::Sqlite(sqlite) => AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?,
+        #[cfg(any(feature = "postgres", feature = "mysql"))]
+        _ => Manager::begin_transaction(conn)?,
+    }
+    match work(conn) {
+        Ok(done) => {
+            Manager::commit_transaction(conn).map_err(StoreError::commit)?;
+            Ok(done)
+        }
+        Err(error) => {
+            // The first error is the one to tell; a connection that cannot roll back is not used again (has_broken).
+            if let Err(rollback) = Manager::rollback_transaction(conn) {
+                tracing::debug!(%rollback, "rollback failed");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Opens connections for the pool. Diesel's derived `establish` would try each backend in turn and hide the
+/// driver's error.
+#[derive(Clone)]
+pub struct ConnectionManager {
+    url: SecretString,
+    /// The URL without its password.
+    shown: String,
+    backend: Backend,
+    create: bool,
+}
+
+/// Shows no password.
+impl fmt::Debug for ConnectionManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConnectionManager({})", self.shown)
+    }
+}
+
+/// How long a statement waits for a lock before it fails and is retried. Long enough for another program's
+/// transaction to end, short enough to be noticed.
+const LOCK_WAIT: &str = "5s";
+
+impl ConnectionManager {
+    /// Reads a database URL. `create`: a SQLite file that is missing is made.
+    pub(crate) fn new(url: &SecretString, create: bool) -> Result<Self, StoreError> {
+        let text = url.expose_secret();
+        let (scheme, _) = text.split_once("://").ok_or(StoreError::NoScheme)?;
+        let backend = match scheme {
+            "sqlite" => Backend::Sqlite,
+            "postgres" | "postgresql" => Backend::Postgres,
+            "mysql" => Backend::Mysql,
+            other => return Err(StoreError::UnknownScheme(other.to_owned())),
+        };
+        let built = match backend {
+            Backend::Sqlite => true,
+            Backend::Postgres => cfg!(feature = "postgres"),
+            Backend::Mysql => cfg!(feature = "mysql"),
+        };
+        if !built {
+            return Err(StoreError::NotBuilt {
+                backend,
+                feature: if backend == Backend::Postgres { "postgres" } else { "mysql" },
+            });
+        }
+        let shown = match backend {
+            Backend::Sqlite => {
+                let path = text.trim_start_matches("sqlite://");
+                if path.is_empty() || path.starts_with(":memory:") {
+                    return Err(StoreError::NoSqliteFile);
+                }
+                text.to_owned()
+            }
+            Backend::Postgres | Backend::Mysql => without_password(text)?,
+        };
+        Ok(Self { url: url.clone(), shown, backend, create })
+    }
+
+    pub(crate) fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    fn establish(&self) -> Result<AnyConnection, StoreError> {
+        let url = self.url.expose_secret();
+        let failed = |error: diesel::ConnectionError| StoreError::Connect {
+            database: self.shown.clone(),
+            backend: self.backend,
+            reason: error.to_string(),
+        };
+        match self.backend {
+            Backend::Sqlite => {
+                let file = sqlite_uri(url.trim_start_matches("sqlite://"), self.create);
+                SqliteConnection::establish(&file).map(AnyConnection::Sqlite).map_err(failed)
+            }
+            #[cfg(feature = "postgres")]
+            Backend::Postgres => diesel::PgConnection::establish(url).map(AnyConnection::Postgres).map_err(failed),
+            #[cfg(feature = "mysql")]
+            Backend::Mysql => diesel::MysqlConnection::establish(url).map(AnyConnection::Mysql).map_err(failed),
+            #[allow(unreachable_patterns, reason = "reached only by builds that leave a backend out")]
+            left_out => Err(StoreError::NotBuilt { backend: left_out, feature: "postgres or mysql" }),
+        }
+    }
+
+    /// Settings that every connection needs to keep the promises, whatever the server's defaults are.
+    fn prepare(conn: &mut AnyConnection) -> QueryResult<()> {
+        match conn.backend() {
+            // Readers and one writer side by side; a commit is on disk when it is reported.
+            Backend::Sqlite => {
+                conn.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+            }
+            Backend::Postgres => {
+                conn.batch_execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED")?;
+                conn.batch_execute(&format!("SET lock_timeout = '{LOCK_WAIT}'; SET application_name = 'callsweep'"))
+            }
+            // READ COMMITTED: no gap locks, so that imports go on beside a sweep. Strict: no value is cut silently.
+            Backend::Mysql => {
+                conn.batch_execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")?;
+                conn.batch_execute(&format!(
+                    "SET SESSION innodb_lock_wait_timeout = {}, SESSION sql_mode = 'STRICT_ALL_TABLES'",
+                    LOCK_WAIT.trim_end_matches('s')
+                ))
+            }
+        }
+    }
+}
+
+impl r2d2::ManageConnection for ConnectionManager {
+    type Connection = AnyConnection;
+    type Error = StoreError;
+
+    fn connect(&self) -> Result<AnyConnection, StoreError> {
+        let mut conn = self.establish()?;
+        Self::prepare(&mut conn)?;
+        Ok(conn)
+    }
+
+    fn is_valid(&self, conn: &mut AnyConnection) -> Result<(), StoreError> {
+        Ok(conn.ping()?)
+    }
+
+    fn has_broken(&self, conn: &mut AnyConnection) -> bool {
+        std::thread::panicking() || conn.is_broken()
+    }
+}
+
+/// Requests wait this long for a connection at most; then the caller is told that the database is busy.
+const POOL_WAIT: Duration = Duration::from_secs(5);
+
+pub(crate) fn pool(manager: ConnectionManager, size: u32) -> Result<r2d2::Pool<ConnectionManager>, StoreError> {
+    // The first connection is opened here, by hand, so that its error is the driver's own and comes at once.
+    let first = r2d2::ManageConnection::connect(&manager)?;
+    drop(first);
+    let pool = r2d2::Pool::builder()
+        .max_size(size)
+        .min_idle(Some(0))
+        .connection_timeout(POOL_WAIT)
+        .error_handler(Box::new(LogConnectError))
+        .build_unchecked(manager);
+    Ok(pool)
+}
+
+/// r2d2 retries in the background; what failed goes to the log.
+#[derive(Debug)]
+struct LogConnectError;
+
+impl r2d2::HandleError<StoreError> for LogConnectError {
+    fn handle_error(&self, error: StoreError) {
+        tracing::warn!(%error, "no database connection");
+    }
+}
+
+fn without_password(text: &str) -> Result<String, StoreError> {
+    let mut url = Url::parse(text).map_err(|error| StoreError::InvalidUrl(error.to_string()))?;
+    if url.password().is_some() && url.set_password(Some("***")).is_err() {
+        return Err(StoreError::InvalidUrl("it has a password but no host".to_owned()));
+    }
+    // Parameters may carry secrets too (sslpassword, password).
+    if url.query().is_some() {
+        url.set_query(Some("…"));
+    }
+    Ok(url.into())
+}
+
+/// A `file:` URI, because only a URI can say that a missing file must not be made.
+fn sqlite_uri(path: &str, create: bool) -> String {
+    let escaped = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    format!("file:{escaped}?mode={}", if create { "rwc" } else { "rw" })
+}

@@ -1,0 +1,100 @@
+//! The store: everything that speaks SQL.
+
+mod any_connection;
+pub mod campaigns;
+pub(crate) mod chunk;
+mod connection;
+mod error;
+pub mod inspect;
+pub mod migrations;
+pub mod numbers;
+mod predicate;
+pub(crate) mod retry;
+pub mod runs;
+pub mod schema;
+mod statement;
+pub mod walk;
+mod wall_clock;
+pub(crate) mod window;
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::id::IdGenerator;
+use crate::settings::DatabaseSettings;
+
+pub use any_connection::AnyConnection;
+pub use connection::Backend;
+pub use error::{StoreError, Transient};
+
+use connection::ConnectionManager;
+
+/// A connection on loan from the pool.
+pub type PooledConnection = r2d2::PooledConnection<ConnectionManager>;
+
+/// The database, through a pool of connections. Cloning it shares the pool.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: r2d2::Pool<ConnectionManager>,
+    backend: Backend,
+    clock: Clock,
+    ids: Arc<IdGenerator>,
+}
+
+impl Store {
+    /// Connects to the database of the settings.
+    ///
+    /// # Errors
+    /// The URL means nothing, this binary lacks the backend, or the driver cannot connect (in its own words).
+    pub fn open(settings: &DatabaseSettings, clock: Clock) -> Result<Self, StoreError> {
+        Self::connect(settings, clock, false)
+    }
+
+    /// Like [`Store::open`], and makes a SQLite file that is missing.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn create(settings: &DatabaseSettings, clock: Clock) -> Result<Self, StoreError> {
+        Self::connect(settings, clock, true)
+    }
+
+    fn connect(settings: &DatabaseSettings, clock: Clock, create: bool) -> Result<Self, StoreError> {
+        let manager = ConnectionManager::new(&settings.url, create)?;
+        let backend = manager.backend();
+        let pool = connection::pool(manager, settings.pool_size.get())?;
+        Ok(Self { pool, backend, ids: Arc::new(IdGenerator::new(clock.clone())), clock })
+    }
+
+    /// Takes a connection from the pool. This waits, at most five seconds: not for an async thread.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when all are in use, [`StoreError::Unreachable`] when none could be made.
+    pub fn connection(&self) -> Result<PooledConnection, StoreError> {
+        self.pool.get().map_err(|error| {
+            let state = self.pool.state();
+            if state.connections >= self.pool.max_size() && state.idle_connections == 0 {
+                StoreError::Busy { pool_size: self.pool.max_size() }
+            } else {
+                StoreError::Unreachable(error.to_string())
+            }
+        })
+    }
+
+    /// The product behind it.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// The clock that everything in the store is stamped by.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Makes the ids of campaigns, numbers and runs.
+    #[must_use]
+    pub fn ids(&self) -> &IdGenerator {
+        &self.ids
+    }
+}

@@ -1,0 +1,38 @@
+//! Attempts that are made again when what failed passes by itself.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{AnyConnection, Store, StoreError};
+
+/// The first pause; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// The longest pause: a server that restarts is noticed within this time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Runs `attempt` on a connection from the pool until it succeeds, fails for good, or `patience` is over. Each
+/// attempt after the first adds one to `retries`.
+pub(crate) fn retry<T>(
+    store: &Store,
+    patience: Duration,
+    retries: &mut i64,
+    mut attempt: impl FnMut(&mut AnyConnection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let begun = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match store.connection().and_then(|mut conn| attempt(&mut conn)) {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        let Some(reason) = error.is_transient() else { return Err(error) };
+        if begun.elapsed() + pause > patience {
+            return Err(error);
+        }
+        tracing::debug!(%error, ?reason, "trying again");
+        *retries += 1;
+        // Jitter: two that met once should not meet again.
+        thread::sleep(pause.mul_f64(rand::random_range(0.5..1.5)));
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,260 @@
+//! Windows: where one chunk of a walk ends and the next begins.
+//!
+//! A window is found without locks and may be stale by the time it is removed; what is removed is decided again,
+//! under lock, in the chunk's transaction.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, SmallInt, Text, Timestamp};
+
+use super::connection::Backend;
+use super::statement::Statement;
+use super::walk::{SCAN_FACTOR, Walk};
+use super::{AnyConnection, StoreError, predicate};
+use crate::campaign::CampaignId;
+use crate::criteria::Criteria;
+use crate::rules::{Barred, REMOVABLE};
+
+/// A place on a walk: everything up to and including it has been dealt with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Position {
+    /// By id.
+    Id(i64),
+    /// By recycle time, then id.
+    RecycleTime(NaiveDateTime, i64),
+}
+
+/// As the ledger's column `cursor` shows it.
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "{id}"),
+            Self::RecycleTime(time, id) => write!(f, "{}/{id}", time.format("%Y-%m-%d %H:%M:%S%.6f")),
+        }
+    }
+}
+
+/// A stretch of a walk that one transaction deals with.
+#[derive(Debug, Clone)]
+pub(crate) struct Window {
+    after: Option<Position>,
+    pub(crate) upto: Position,
+    /// How many of the numbers that matched when it was found no rule barred.
+    pub(crate) removable: i64,
+    /// How many of the numbers that matched when it was found a rule barred.
+    pub(crate) barred: Barred,
+    /// Whether the walk ends here.
+    pub(crate) last: bool,
+}
+
+/// What is meant in which campaign, by which walk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    pub(crate) campaign: CampaignId,
+    pub(crate) criteria: &'a Criteria,
+    pub(crate) walk: Walk,
+    pub(crate) backend: Backend,
+}
+
+/// A walk under way: where it is, and how far it looks at a time.
+#[derive(Debug, Clone)]
+pub(crate) struct Walker<'a> {
+    pub(crate) scope: Scope<'a>,
+    /// Numbers that a window may hold.
+    chunk: i64,
+    /// Rows of the leading index that the next window looks at.
+    scan: i64,
+    position: Option<Position>,
+    ended: bool,
+}
+
+impl<'a> Walker<'a> {
+    /// Begins a walk. `chunk`: how many matching numbers a window holds at most.
+    pub(crate) fn new(scope: Scope<'a>, chunk: NonZeroUsize) -> Self {
+        let chunk = i64::try_from(chunk.get()).unwrap_or(i64::MAX);
+        Self { scope, chunk, scan: chunk, position: None, ended: false }
+    }
+
+    /// The window at which the walk stands; the same one until [`Walker::advance`]. `None` at the end.
+    pub(crate) fn window(&mut self, conn: &mut AnyConnection) -> Result<Option<Window>, StoreError> {
+        while !self.ended {
+            let Some((window, scanned)) = self.scope.window(conn, self.position, self.scan)? else { break };
+            let matched = window.removable + window.barred.total();
+            let last = scanned < self.scan;
+            // Looks as far as a window's worth of matches is likely to reach, from the share that matched here.
+            if self.scope.walk == Walk::PrimaryKey {
+                let aim = (self.chunk * 9 / 10).max(1);
+                let (shortest, longest) = if matched > self.chunk { (1, scanned - 1) } else { (self.chunk, i64::MAX) };
+                let longest = longest.min(self.chunk.saturating_mul(SCAN_FACTOR));
+                self.scan = scanned.saturating_mul(aim).div_euclid(matched.max(1)).clamp(shortest, longest);
+            }
+            if matched <= self.chunk {
+                return Ok(Some(Window { last, ..window }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the last window has been left behind.
+    pub(crate) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Leaves a window behind.
+    pub(crate) fn advance(&mut self, window: &Window) {
+        self.position = Some(window.upto);
+        self.ended = window.last;
+    }
+}
+
+impl Scope<'_> {
+    /// The next `scan` rows of the leading index, and how many there are.
+    fn window(
+        &self,
+        conn: &mut AnyConnection,
+        after: Option<Position>,
+        scan: i64,
+    ) -> Result<Option<(Window, i64)>, StoreError> {
+        let head = "/* window::scan */ SELECT status, count(matched) AS numbers, count(*) AS scanned, max(id) AS last_id \
+                    FROM (SELECT id, status, CASE WHEN 1 = 1";
+        let statement =
+            predicate::criteria(Statement::new(head), self.criteria, self.backend).sql(" THEN 1 END AS matched");
+        let found: Vec<ByStatus> = self.scan(statement, after, scan).sql(") scanned GROUP BY status").load(conn)?;
+        let Some(last_id) = found.iter().map(|status| status.last_id).max() else { return Ok(None) };
+        let upto = if self.walk == Walk::RecycleTime {
+            let head = "/* window::upto */ SELECT recycle_time, id FROM (SELECT recycle_time, id";
+            let tail = ") scanned ORDER BY recycle_time DESC, id DESC LIMIT 1";
+            let last: Vec<LastByTime> = self.scan(Statement::new(head), after, scan).sql(tail).load(conn)?;
+            let Some(last) = last.first() else { return Ok(None) };
+            Position::RecycleTime(last.recycle_time, last.id)
+        } else {
+            Position::Id(last_id)
+        };
+        let mut window = Window { after, upto, removable: 0, barred: Barred::default(), last: false };
+        for status in &found {
+            if status.status == REMOVABLE as i16 {
+                window.removable += status.numbers;
+            } else {
+                window.barred.add(status.status, status.numbers);
+            }
+        }
+        Ok(Some((window, found.iter().map(|status| status.scanned).sum())))
+    }
+
+    /// ` FROM call_data` the next `scan` rows of the leading index.
+    fn scan(&self, statement: Statement, after: Option<Position>, scan: i64) -> Statement {
+        let statement = statement.sql(" FROM call_data WHERE campaign_id = ").big_int(self.campaign.get());
+        let statement = self.beyond(predicate::leading(statement, self.criteria, self.walk, self.backend), after);
+        let order = if self.walk == Walk::RecycleTime { " ORDER BY recycle_time, id" } else { " ORDER BY id" };
+        statement.sql(order).sql(" LIMIT ").big_int(scan)
+    }
+
+    /// The numbers of a window that stay because a rule bars them, counted as they are now.
+    pub(crate) fn count_barred(&self, conn: &mut AnyConnection, window: &Window) -> Result<Barred, StoreError> {
+        let head = "/* window::count_barred */ SELECT status, count(*) AS numbers, count(*) AS scanned, \
+                    max(id) AS last_id FROM call_data WHERE ";
+        let found: Vec<ByStatus> = self
+            .restrict(Statement::new(head), window)
+            .sql(" AND status <> ")
+            .small_int(REMOVABLE as i16)
+            .sql(" GROUP BY status")
+            .load(conn)?;
+        let mut barred = Barred::default();
+        for status in found {
+            barred.add(status.status, status.numbers);
+        }
+        Ok(barred)
+    }
+
+    /// Some numbers of a window, to show.
+    pub(crate) fn sample(
+        &self,
+        conn: &mut AnyConnection,
+        window: &Window,
+        numbers: i64,
+    ) -> Result<Vec<Sample>, StoreError> {
+        let head = "/* window::sample */ SELECT called, status, recycle_time FROM call_data WHERE ";
+        Ok(self.restrict(Statement::new(head), window).sql(" LIMIT ").big_int(numbers).load(conn)?)
+    }
+
+    /// `campaign_id = … AND` the window `AND` the criteria: which numbers a chunk is about.
+    pub(super) fn restrict(&self, statement: Statement, window: &Window) -> Statement {
+        let statement = statement.sql("campaign_id = ").big_int(self.campaign.get());
+        let statement = self.beyond(statement, window.after);
+        let statement = match window.upto {
+            Position::Id(id) => statement.sql(" AND id <= ").big_int(id),
+            Position::RecycleTime(time, id) => self.compare_pair(statement, PairOrder::UpTo, time, id),
+        };
+        predicate::criteria(statement, self.criteria, self.backend)
+    }
+
+    fn beyond(&self, statement: Statement, after: Option<Position>) -> Statement {
+        match after {
+            None => statement,
+            Some(Position::Id(id)) => statement.sql(" AND id > ").big_int(id),
+            Some(Position::RecycleTime(time, id)) => self.compare_pair(statement, PairOrder::Beyond, time, id),
+        }
+    }
+
+    /// Compares (recycle_time, id) with a place, in the form whose whole index range the backend uses: PostgreSQL
+    /// and SQLite want row values, MariaDB wants them written out.
+    fn compare_pair(&self, statement: Statement, order: PairOrder, time: NaiveDateTime, id: i64) -> Statement {
+        let (row, apart, tied) = match order {
+            PairOrder::Beyond => (" AND (recycle_time, id) > (", " AND (recycle_time > ", " AND id > "),
+            PairOrder::UpTo => (" AND (recycle_time, id) <= (", " AND (recycle_time < ", " AND id <= "),
+        };
+        match self.backend {
+            Backend::Sqlite | Backend::Postgres => {
+                statement.sql(row).wall_clock(time, self.backend).sql(", ").big_int(id).sql(")")
+            }
+            Backend::Mysql => statement
+                .sql(apart)
+                .wall_clock(time, self.backend)
+                .sql(" OR (recycle_time = ")
+                .wall_clock(time, self.backend)
+                .sql(tied)
+                .big_int(id)
+                .sql("))"),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum PairOrder {
+    Beyond,
+    UpTo,
+}
+
+#[derive(QueryableByName)]
+struct LastByTime {
+    #[diesel(sql_type = Timestamp)]
+    recycle_time: NaiveDateTime,
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+#[derive(QueryableByName)]
+struct ByStatus {
+    #[diesel(sql_type = SmallInt)]
+    status: i16,
+    #[diesel(sql_type = BigInt)]
+    numbers: i64,
+    #[diesel(sql_type = BigInt)]
+    scanned: i64,
+    #[diesel(sql_type = BigInt)]
+    last_id: i64,
+}
+
+/// A number to show in a preview.
+#[derive(QueryableByName)]
+pub(crate) struct Sample {
+    #[diesel(sql_type = Text)]
+    pub(crate) called: String,
+    #[diesel(sql_type = SmallInt)]
+    pub(crate) status: i16,
+    #[diesel(sql_type = Nullable<Timestamp>)]
+    pub(crate) recycle_time: Option<NaiveDateTime>,
+}

@@ -1,0 +1,145 @@
+//! A database for one test.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, SqliteConnection};
+use secrecy::SecretString;
+use tempfile::TempDir;
+
+use crate::clock::Clock;
+use crate::settings::DatabaseSettings;
+use crate::store::{AnyConnection, Backend, Store, migrations};
+use crate::testkit::server;
+
+/// A database of its own, removed when it is dropped.
+#[derive(Debug)]
+pub struct TestDatabase {
+    backend: Backend,
+    url: String,
+    place: Place,
+}
+
+/// Tells the databases of one process apart.
+static COUNTER: AtomicU32 = AtomicU32::new(0);
+
+#[derive(Debug)]
+enum Place {
+    /// The directory of a SQLite file.
+    Directory(TempDir),
+    /// The name of a database on a server.
+    Server(String),
+}
+
+impl TestDatabase {
+    /// Migrated, without rows.
+    #[must_use]
+    pub fn new(backend: Backend) -> Self {
+        let database = Self::empty(backend);
+        let store = Store::create(&database.settings(), Clock::system()).expect("opens a new database");
+        let mut conn = store.connection().expect("connects to a new database");
+        migrations::run(&mut conn).expect("migrates a new database");
+        database
+    }
+
+    /// Without tables. On SQLite there is not even a file yet.
+    #[must_use]
+    pub fn empty(backend: Backend) -> Self {
+        if backend == Backend::Sqlite {
+            let dir = tempfile::Builder::new().prefix("callsweep-sqlite-").tempdir().expect("makes a directory");
+            let url = format!("sqlite://{}", dir.path().join("test.db").display());
+            return Self { backend, url, place: Place::Directory(dir) };
+        }
+        // A server that was given may serve other test processes too.
+        let name = format!("callsweep_test_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        let mut url = server::url(backend);
+        administer(backend, &format!("CREATE DATABASE {name}")).expect("creates a database");
+        url.set_path(&name);
+        Self { backend, url: url.into(), place: Place::Server(name) }
+    }
+
+    /// The product it is a database of.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// What `database.url` takes. It has a password, of no worth outside the test.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// `[database]` for it.
+    #[must_use]
+    pub fn settings(&self) -> DatabaseSettings {
+        DatabaseSettings { url: SecretString::from(self.url.clone()), ..DatabaseSettings::default() }
+    }
+
+    /// A store on it, with the system's clock.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        self.store_at(Clock::system())
+    }
+
+    /// A store on it, with this clock.
+    #[must_use]
+    pub fn store_at(&self, clock: Clock) -> Store {
+        Store::open(&self.settings(), clock).expect("opens the test's database")
+    }
+
+    /// A connection that owes nothing to the store: what another program sees and does.
+    #[must_use]
+    pub fn connect(&self) -> AnyConnection {
+        connect(self.backend, &self.url).expect("connects to the test's database")
+    }
+
+    /// The SQLite file.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        match &self.place {
+            Place::Directory(dir) => Some(dir.path().join("test.db")),
+            Place::Server(_) => None,
+        }
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let Place::Server(name) = &self.place else { return };
+        // A connection that a test left open must not keep the database.
+        let force = if self.backend == Backend::Postgres { " WITH (FORCE)" } else { "" };
+        if let Err(error) = administer(self.backend, &format!("DROP DATABASE {name}{force}")) {
+            // No panic: the test may be on its way out with one already, and a private server goes anyway.
+            tracing::warn!(%error, database = name, "a test's database was not dropped");
+        }
+    }
+}
+
+fn administer(backend: Backend, sql: &str) -> Result<(), String> {
+    let mut conn = connect(backend, server::url(backend).as_str())?;
+    conn.batch_execute(sql).map_err(|error| format!("{sql}: {error}"))
+}
+
+/// Connects by the driver alone.
+pub(super) fn connect(backend: Backend, url: &str) -> Result<AnyConnection, String> {
+    match backend {
+        Backend::Sqlite => {
+            let mut conn = SqliteConnection::establish(url.trim_start_matches("sqlite://")).map_err(text)?;
+            conn.batch_execute("PRAGMA busy_timeout = 30000").map_err(text)?;
+            Ok(AnyConnection::Sqlite(conn))
+        }
+        #[cfg(feature = "postgres")]
+        Backend::Postgres => diesel::PgConnection::establish(url).map(AnyConnection::Postgres).map_err(text),
+        #[cfg(feature = "mysql")]
+        Backend::Mysql => diesel::MysqlConnection::establish(url).map(AnyConnection::Mysql).map_err(text),
+        #[allow(unreachable_patterns, reason = "reached only by builds that leave a backend out")]
+        left_out => Err(format!("{left_out} is not compiled in")),
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,88 @@
+//! Keeps a private server from outliving the test process.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// Starts a server and waits, beside it, for the test process to end: its standard input is a pipe that only the
+/// test process holds, so it reads to the end of file when that process is gone, killed or not. Then it ends the
+/// server and removes the directory. libtest leaves by `exit`, so nothing in the process itself could do this.
+///
+/// Arguments: signal, directory, server command.
+const SCRIPT: &str = r#"
+signal=$1; dir=$2; shift 2
+exec 3<&0
+"$@" 3<&- </dev/null >"$dir/log" 2>&1 &
+server=$!
+(
+    cat <&3 >/dev/null
+    kill -s "$signal" "$server"
+    while kill -0 "$server" 2>/dev/null; do sleep 0.1; done
+    rm -rf "$dir"
+) &
+exec 3<&-
+wait "$server"
+"#;
+
+/// A server process under watch.
+pub(super) struct Watched {
+    /// The shell that waits for the server. Dropping its input ends the server.
+    shell: Child,
+    dir: PathBuf,
+}
+
+impl Watched {
+    /// Starts `command`; when this process is gone, it gets `signal` and `dir` is removed.
+    pub(super) fn start(command: &[String], signal: &str, dir: &Path) -> Result<Self, String> {
+        use std::os::unix::process::CommandExt as _;
+        let shell = Command::new("sh")
+            .args(["-c", SCRIPT, "watchdog", signal])
+            .arg(dir)
+            .args(command)
+            .stdin(Stdio::piped())
+            // Not inherited: a reader of the tests' output would wait for the server.
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // A Ctrl-C at the terminal goes to the tests alone; the watchdog follows in its own way.
+            .process_group(0)
+            .spawn()
+            .map_err(|error| format!("cannot start sh: {error}"))?;
+        Ok(Self { shell, dir: dir.to_owned() })
+    }
+
+    /// The server's last words, when it has ended by itself.
+    pub(super) fn ended(&mut self) -> Option<String> {
+        let status = self.shell.try_wait().ok().flatten()?;
+        Some(format!("it ended with {status}: {}", self.log()))
+    }
+
+    /// The end of what the server has logged.
+    pub(super) fn log(&self) -> String {
+        let log = std::fs::read(self.dir.join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&log[log.len().saturating_sub(4_000)..]).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// Dropping it closes the pipe, as the end of this process would.
+    #[test]
+    fn ends_the_server_and_removes_its_directory() {
+        let dir = tempfile::tempdir().unwrap().keep();
+        let command = ["sh".to_owned(), "-c".to_owned(), "echo ready; exec sleep 1000".to_owned()];
+        let mut watched = Watched::start(&command, "KILL", &dir).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while watched.log() != "ready\n" {
+            assert!(Instant::now() < deadline && watched.ended().is_none(), "{}", watched.log());
+            std::thread::yield_now();
+        }
+        drop(watched);
+        while dir.exists() {
+            assert!(Instant::now() < deadline, "the directory is still there");
+            std::thread::yield_now();
+        }
+    }
+}

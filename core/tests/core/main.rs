@@ -1,0 +1,6 @@
+//! Tests of the rules and the store against real databases. See the README, "Tests".
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod conformance;
+mod kit;
+mod support;
