@@ -1,0 +1,268 @@
+//! The call itself: each step of the contract's order (section 2) in one line, first failure wins.
+
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::{self, Bytes};
+use actix_web::{HttpRequest, HttpResponse};
+use callsweep_core::campaign::{CampaignId, VdnId};
+use callsweep_core::error::Error;
+use callsweep_core::purge::{Control, Engine, Outcome, PurgeReport, StopReason, purge};
+use callsweep_core::result_code::ResultCode;
+use callsweep_core::run::{NewRun, RequestOrigin, RunKind};
+use percent_encoding::percent_decode_str;
+
+use crate::answer::{self, Answer, Detail};
+use crate::auth::canonical::WireRequest;
+use crate::auth::{Key, Keys};
+use crate::body::DeleteCall;
+use crate::telemetry::AccessLog;
+
+/// What the endpoint works with.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Removes the numbers.
+    pub engine: Engine,
+    /// Who may call.
+    pub keys: Keys,
+    /// Bytes that a body may have.
+    pub max_body: usize,
+}
+
+/// The route as logs and metrics name it.
+pub const ROUTE: &str = "/rest/isales/v1/openapi/campaigns/{vdnId}/calldata/{campaignId}/delete";
+
+/// Answers every request that reaches the server; there is one route, and the rest is 404.
+pub async fn handle(request: HttpRequest, payload: web::Payload, endpoint: web::Data<Endpoint>) -> HttpResponse {
+    let mut log = AccessLog::begin(&request);
+    let answer = answer(&request, payload, &endpoint, &mut log).await.unwrap_or_else(|refused| refused);
+    log.answered(&answer);
+    answer.into_response(answer::locale(&request), log.request_id())
+}
+
+async fn answer(
+    request: &HttpRequest,
+    payload: web::Payload,
+    endpoint: &web::Data<Endpoint>,
+    log: &mut AccessLog,
+) -> Result<Answer, Answer> {
+    let (vdn, campaign) = route(request.uri().path()).ok_or_else(no_such_route)?;
+    log.route = Some(ROUTE);
+    if request.method() != Method::POST {
+        return Err(Answer::refusal(StatusCode::METHOD_NOT_ALLOWED, "method: must be POST", "method：必须是POST"));
+    }
+    check_content_type(request)?;
+    let body = read_body(request, payload, endpoint.max_body).await?;
+    let key = authenticate(request, &body, endpoint, log)?;
+    log.access_key = Some(key.access_key.clone());
+
+    let vdn = VdnId::parse(&decoded(vdn));
+    if !key.may_use(vdn.as_ref().ok().copied()) {
+        let (english, chinese) = ("vdnId: this access key has no right to it", "vdnId：此accessKey没有权限");
+        return Err(Answer::refusal(StatusCode::FORBIDDEN, english, chinese));
+    }
+    let vdn_id = vdn?;
+    log.vdn = Some(vdn_id);
+    let campaign_id = CampaignId::parse(&decoded(campaign))?;
+    log.campaign = Some(campaign_id);
+    let DeleteCall { criteria, archive_history } = DeleteCall::parse(&body)?;
+
+    let actor = key.access_key.clone();
+    let client_address = request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default();
+    let origin = RequestOrigin { key: None, id: log.id().to_owned(), client_address };
+    let run = NewRun {
+        kind: RunKind::Request,
+        policy: None,
+        actor,
+        vdn_id,
+        campaign_id,
+        criteria,
+        archive_history,
+        request: Some(origin),
+    };
+    remove(endpoint.clone(), run, log).await
+}
+
+/// The two path numbers as they are written. The path is matched as received: what is encoded or ends in a slash is
+/// another route.
+fn route(path: &str) -> Option<(&str, &str)> {
+    let rest = path.strip_prefix("/rest/isales/v1/openapi/campaigns/")?;
+    let rest = rest.strip_suffix("/delete")?;
+    let (vdn, campaign) = rest.split_once("/calldata/")?;
+    let is_segment = |text: &str| !text.is_empty() && !text.contains('/');
+    (is_segment(vdn) && is_segment(campaign)).then_some((vdn, campaign))
+}
+
+fn no_such_route() -> Answer {
+    Answer::refusal(StatusCode::NOT_FOUND, "path: there is nothing here", "path：路径不存在")
+}
+
+/// A path number with its percent-encoding undone. What is no text afterwards is no number either.
+fn decoded(segment: &str) -> String {
+    percent_decode_str(segment).decode_utf8_lossy().into_owned()
+}
+
+/// `application/json` in any letter case, with `charset=UTF-8` or without a charset.
+fn check_content_type(request: &HttpRequest) -> Result<(), Answer> {
+    let mut values = request.headers().get_all(CONTENT_TYPE);
+    let value = values.next().and_then(|value| value.to_str().ok()).filter(|_| values.next().is_none());
+    if value.is_some_and(is_json_in_utf8) {
+        return Ok(());
+    }
+    let (english, chinese) = (
+        "Content-Type: must be application/json; charset=UTF-8",
+        "Content-Type：必须是application/json; charset=UTF-8",
+    );
+    Err(Answer::refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, english, chinese))
+}
+
+fn is_json_in_utf8(content_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json"));
+    is_json
+        && parts.all(|parameter| match parameter.split_once('=') {
+            Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+                let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+                quoted.unwrap_or(value).eq_ignore_ascii_case("utf-8")
+            }
+            _ => true,
+        })
+}
+
+/// Reads a body no longer than `max`: a longer one is refused by its announced length, and where none is announced,
+/// by the first byte too many.
+async fn read_body(request: &HttpRequest, payload: web::Payload, max: usize) -> Result<Bytes, Answer> {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let max_bytes = u64::try_from(max).unwrap_or(u64::MAX);
+    let too_large = || Answer::refusal(StatusCode::PAYLOAD_TOO_LARGE, "body: is too large", "body：过大");
+    if announced.is_some_and(|length| length > max_bytes) {
+        return Err(too_large());
+    }
+    let body = payload.to_bytes_limited(max).await.map_err(|_| too_large())?;
+    // The transfer broke off or was garbled: there is no call to answer.
+    body.map_err(|_| Answer::refusal(StatusCode::BAD_REQUEST, "body: was not received whole", "body：接收不完整"))
+}
+
+fn authenticate<'e>(
+    request: &HttpRequest,
+    body: &[u8],
+    endpoint: &'e Endpoint,
+    log: &AccessLog,
+) -> Result<&'e Key, Answer> {
+    let wire = WireRequest {
+        method: request.method().as_str(),
+        path: request.uri().path(),
+        query: request.uri().query(),
+        headers: request.headers(),
+        body,
+    };
+    endpoint.keys.verify(wire, endpoint.engine.store.clock().now()).map_err(|refusal| {
+        log.unauthorized(&refusal);
+        // Never which part was wrong (contract, section 2).
+        Answer::refusal(StatusCode::UNAUTHORIZED, "Authorization: not accepted", "Authorization：未通过认证")
+    })
+}
+
+/// Runs the engine. It blocks, and waits for a connection first: not on an async thread.
+async fn remove(endpoint: web::Data<Endpoint>, run: NewRun, log: &mut AccessLog) -> Result<Answer, Answer> {
+    let span = log.span();
+    let done = web::block(move || span.in_scope(|| purge(&endpoint.engine, &run, &mut Control::unattended()))).await;
+    match done {
+        Ok(Ok(report)) => {
+            log.report(&report);
+            Ok(answer_to(&report))
+        }
+        Ok(Err(error)) => {
+            if matches!(error, Error::Store(_)) {
+                log.failed(&error);
+            }
+            Err(answer_to_error(&error, 0))
+        }
+        Err(error) => {
+            log.failed(&error);
+            let (english, chinese) = ("the server failed", "服务器内部错误");
+            Err(Answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, english, chinese))
+        }
+    }
+}
+
+fn answer_to(report: &PurgeReport) -> Answer {
+    let counts = &report.counts;
+    let answer = Answer::of(report.result_code(), counts.deleted);
+    match &report.outcome {
+        Outcome::Refused(error) | Outcome::Failed(error) => answer_to_error(error, counts.deleted),
+        Outcome::Stopped(StopReason::CampaignExecuting) => answer.with(Detail::CampaignExecuting),
+        _ if counts.barred.total() > 0 => answer.with(Detail::Stayed(counts.barred)),
+        _ => answer,
+    }
+}
+
+/// The database's own words may name hosts and statements: they go to the log, not to the client.
+fn answer_to_error(error: &Error, deleted: i64) -> Answer {
+    let answer = Answer::of(ResultCode::from(error), deleted);
+    match error {
+        Error::InvalidParameter(invalid) => answer.with(Detail::Parameter(invalid.clone())),
+        Error::NoSuchCampaign { vdn, campaign } => answer.with(Detail::NoSuchCampaign(*vdn, *campaign)),
+        Error::CampaignExecuting => answer.with(Detail::CampaignExecuting),
+        Error::AllBarred(barred) => answer.with(Detail::Stayed(*barred)),
+        // A status that tells the client to come back is right only where nothing has been done yet.
+        Error::Store(error) if error.is_busy() && deleted == 0 => {
+            let (english, chinese) = ("the server is busy, try again", "服务器繁忙，请重试");
+            Answer::refusal(StatusCode::SERVICE_UNAVAILABLE, english, chinese)
+        }
+        Error::Store(_) => answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_route_is_matched_as_received() {
+        let path = "/rest/isales/v1/openapi/campaigns/1/calldata/%33/delete";
+        assert_eq!(route(path), Some(("1", "%33")));
+        for path in [
+            "/",
+            "*",
+            "",
+            "/rest/isales/v1/openapi/campaigns/1/calldata/3/delete/",
+            "/rest/isales/v1/openapi/campaigns/1/calldata/3",
+            "/rest/isales/v1/openapi/campaigns//calldata/3/delete",
+            "/rest/isales/v1/openapi/campaigns/1/calldata//delete",
+            "//rest/isales/v1/openapi/campaigns/1/calldata/3/delete",
+            "/rest/isales/v1/openapi/campaigns/1/2/calldata/3/delete",
+            "/rest/isales/v1/openapi/campaigns/1/calldata/3/4/delete",
+            "/rest/isales/v1/openapi/campaigns/1/calldata/3/DELETE",
+            "/rest/isales/v1/openapi/campaigns/1/calldat%61/3/delete",
+        ] {
+            assert_eq!(route(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn content_types() {
+        for accepted in [
+            "application/json",
+            "application/json; charset=UTF-8",
+            "application/json;charset=utf-8",
+            "APPLICATION/JSON ; Charset=\"Utf-8\"",
+            "application/json;",
+            "application/json; version=1; charset=utf-8",
+        ] {
+            assert!(is_json_in_utf8(accepted), "{accepted}");
+        }
+        for refused in [
+            "",
+            "text/plain",
+            "application/jsonp",
+            "application/json; charset=iso-8859-1",
+            "application/json; charset=",
+            "application/json, text/plain",
+            "application/json; charset=utf-8; charset=gbk",
+            "application/x-www-form-urlencoded",
+            "application/json; charset=utf8",
+        ] {
+            assert!(!is_json_in_utf8(refused), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The documented endpoint of Callsweep: deletes outbound numbers over signed HTTP calls.
+//!
+//! A request passes through [`delete`], which asks [`auth`] who sent it and [`body`] what it wants, lets the engine
+//! of `callsweep-core` do it, and writes an [`answer`]. [`server`] holds it all together; [`cli`] starts it.
+
+pub mod answer;
+pub mod auth;
+pub mod body;
+pub mod cli;
+pub mod client;
+pub mod delete;
+pub mod demo;
+pub mod ops;
+pub mod server;
+pub mod telemetry;

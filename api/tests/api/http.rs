@@ -1,0 +1,94 @@
+//! A client that sends exactly the bytes it is told to.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// A server that has not answered by then will not: longer than it waits for a database connection.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Response {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8(bytes.to_vec()).expect("the answer is UTF-8");
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no whole head in {text:?}"));
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers = lines.map(|line| line.split_once(": ").unwrap());
+        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+        Self { status, headers, body: body.to_owned() }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The five members, checked to be those of the page in its order, and to repeat each other.
+    pub(crate) fn members(&self) -> Members {
+        let value: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{self:?}: {e}"));
+        let text = |name: &str| value[name].as_str().unwrap_or_else(|| panic!("no {name} in {self:?}")).to_owned();
+        let quoted = |name: &str| serde_json::to_string(&value[name]).unwrap();
+        let expected = format!(
+            r#"{{"resultCode":{},"resultDesc":{},"returnCode":{0},"returnDesc":{1},"successCount":{}}}"#,
+            quoted("resultCode"),
+            quoted("resultDesc"),
+            quoted("successCount"),
+        );
+        assert_eq!(self.body, expected);
+        assert_eq!(self.header("content-type"), Some("application/json; charset=UTF-8"));
+        Members {
+            code: text("resultCode"),
+            desc: text("resultDesc"),
+            count: value["successCount"].as_i64().expect("successCount is an integer"),
+        }
+    }
+}
+
+/// The members of an answer that are not repetitions.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Members {
+    pub(crate) code: String,
+    pub(crate) desc: String,
+    pub(crate) count: i64,
+}
+
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("connects to the server");
+    stream.set_read_timeout(Some(ANSWER_WITHIN)).unwrap();
+    stream
+}
+
+/// Sends a whole request and reads until the server closes the connection.
+pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> Response {
+    let mut stream = connect(address);
+    // A server that has refused a request early may not take its rest.
+    let _ = stream.write_all(request);
+    Response::parse(&read_to_end(&mut stream))
+}
+
+pub(crate) fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return bytes,
+            Ok(n) => bytes.extend_from_slice(&buffer[..n]),
+            // The rest of a refused request, not taken, resets the connection behind the answer.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset && !bytes.is_empty() => return bytes,
+            Err(error) => panic!("no answer: {error}; so far {:?}", String::from_utf8_lossy(&bytes)),
+        }
+    }
+}
+
+/// `GET path`, without a signature: health checks.
+pub(crate) fn get(address: SocketAddr, path: &str) -> Response {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    exchange(address, request.as_bytes())
+}

@@ -1,0 +1,116 @@
+//! How the server starts, refuses to start, and stops.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::Instant;
+
+use callsweep_core::clock::Clock;
+use callsweep_core::on_each_backend;
+use callsweep_core::store::Backend;
+use callsweep_core::testkit::TestDatabase;
+use diesel::connection::SimpleConnection;
+
+use crate::http::{self, Response};
+use crate::process::{Running, WITHIN, key, output, program, write_settings};
+use crate::server::{Call, TestServer};
+
+/// Starts the program and expects it to end at once, with 1 and this in its one line.
+fn refuses(directory: &std::path::Path, arguments: &[&str], parts: &[&str]) {
+    let output = output(directory, arguments);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(output.stdout.is_empty());
+    let last = stderr.lines().last().unwrap_or_default();
+    assert!(last.starts_with("callsweep-api: "), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    for part in parts {
+        assert!(last.contains(part), "{part:?} is not in {last:?}");
+    }
+}
+
+on_each_backend! {
+    fn it_does_not_start_without_a_key(db) {
+        let dir = tempfile::tempdir().unwrap();
+        write_settings(dir.path(), db.url(), "");
+        refuses(dir.path(), &[], &["no key is configured", "[[api.keys]]"]);
+        let empty = key().replace(crate::server::KEY.1, "");
+        write_settings(dir.path(), db.url(), &empty);
+        refuses(dir.path(), &["serve"], &["key number 1"]);
+        write_settings(dir.path(), db.url(), &key().repeat(2));
+        refuses(dir.path(), &["serve"], &["globalaktest", "twice"]);
+    }
+
+    fn it_does_not_start_on_an_address_that_is_taken(db) {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = write_settings(dir.path(), db.url(), &key());
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let _holder = TcpListener::bind(taken).unwrap();
+        let text = std::fs::read_to_string(&settings).unwrap();
+        std::fs::write(&settings, text.replacen("127.0.0.1:0", &taken.to_string(), 1)).unwrap();
+        refuses(dir.path(), &["--config", &settings], &[&taken.to_string(), "api.listen"]);
+    }
+
+    fn readiness_follows_the_database(db) {
+        let server = TestServer::start(db);
+        let ready = http::get(server.ops_address, "/readyz");
+        assert_eq!((ready.status, ready.body.as_str()), (200, "ready\n"));
+        db.connect().batch_execute("DELETE FROM __diesel_schema_migrations").unwrap();
+        let behind = http::get(server.ops_address, "/readyz");
+        assert_eq!(behind.status, 503);
+        assert!(behind.body.contains("callsweep-worker migrate"), "{behind:?}");
+        assert_eq!(http::get(server.ops_address, "/healthz").status, 200);
+        assert_eq!(http::get(server.ops_address, "/").status, 404);
+    }
+
+    fn a_request_in_flight_is_finished_before_the_end(db) {
+        let dir = tempfile::tempdir().unwrap();
+        drop(TestServer::start(db));
+        write_settings(dir.path(), db.url(), &key());
+        let mut server = Running::start(program(dir.path(), &["serve"]));
+
+        let timestamp = Clock::system().now().format("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let call = Call::new(r#"{"sessionId":"1"}"#).header("Expect", "100-continue");
+        let call = call.sign_with(|signer| signer.timestamp = timestamp);
+        let mut stream = http::connect(server.address);
+        stream.write_all(&call.head()).unwrap();
+        let mut go_on = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+        stream.read_exact(&mut go_on).unwrap();
+        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+
+        server.terminate();
+        let begun = Instant::now();
+        while http::get(server.ops_address, "/readyz").body != "draining\n" {
+            assert!(begun.elapsed() < WITHIN, "readiness was not taken back");
+        }
+        stream.write_all(call.body()).unwrap();
+        let response = Response::parse(&http::read_to_end(&mut stream));
+        assert_eq!((response.status, response.members().code.as_str()), (200, "0200000"));
+        assert_eq!(server.wait().code(), Some(0));
+        assert!(server.log.contains("stopped"), "{}", server.log);
+    }
+}
+
+#[test]
+fn it_does_not_start_on_a_schema_that_is_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("empty.db"), "").unwrap();
+    write_settings(dir.path(), "sqlite://empty.db", &key());
+    refuses(dir.path(), &[], &["schema is behind", "callsweep-worker migrate"]);
+}
+
+#[test]
+fn it_does_not_start_without_its_database() {
+    let dir = tempfile::tempdir().unwrap();
+    write_settings(dir.path(), "sqlite://missing.db", &key());
+    refuses(dir.path(), &[], &["missing.db"]);
+    assert!(!dir.path().join("missing.db").exists());
+}
+
+#[test]
+fn it_does_not_start_on_settings_that_it_does_not_know() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = TestDatabase::new(Backend::Sqlite);
+    write_settings(dir.path(), db.url(), &format!("colour = \"red\"\n{}", key()));
+    refuses(dir.path(), &[], &["colour"]);
+    refuses(dir.path(), &["--config", "elsewhere.toml"], &["elsewhere.toml"]);
+}

@@ -1,0 +1,16 @@
+//! The endpoint over a real socket, as clients see it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod authentication;
+mod contract;
+mod demo;
+mod http;
+mod lifecycle;
+mod logs;
+mod precedence;
+mod process;
+mod removal;
+mod server;
+mod sign_command;
+mod signer;
+mod vectors;
