@@ -1,0 +1,57 @@
+//! `callsweep-worker`: the command line of the DBA.
+
+mod age;
+mod cli;
+mod database;
+mod demo;
+mod doctor;
+mod exit;
+mod import;
+mod migrate;
+mod output;
+mod progress;
+mod runs;
+mod stop;
+mod sweep;
+
+use std::io;
+use std::process::ExitCode;
+
+use callsweep_core::settings::Settings;
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use cli::{Cli, Command};
+use exit::{Exit, Failure};
+use stop::Stop;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let log = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(log).with_writer(io::stderr).init();
+    run(cli)
+        .unwrap_or_else(|failure| {
+            output::note(format_args!("error: {failure}"));
+            failure.exit
+        })
+        .into()
+}
+
+fn run(cli: Cli) -> Result<Exit, Failure> {
+    let Cli { config, format, command } = cli;
+    let settings = || Settings::load(config.as_deref()).map_err(Failure::usage);
+    let stop = || Stop::on_signals().map_err(|error| Failure::failed(format_args!("no signals: {error}")));
+    // As the person typed it, so that commands that are shown can be pasted.
+    let program = std::env::args().next().unwrap_or_else(|| "callsweep-worker".to_owned());
+    match command {
+        Command::Migrate => migrate::run(&settings()?, format),
+        Command::Import(args) => import::run(args, &settings()?, format, &stop()?),
+        Command::Sweep(args) => {
+            let words = sweep::Invocation { program, config: config.as_deref() };
+            sweep::run(args, &words, &settings()?, format, &stop()?)
+        }
+        Command::Runs(args) => runs::run(&args, &settings()?, format),
+        Command::Doctor => doctor::run(config.as_deref(), format),
+        Command::Demo(args) => demo::run(&args, &program, format),
+    }
+}
