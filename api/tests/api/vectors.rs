@@ -14,6 +14,7 @@ use crate::server::TestServer;
 struct Vectors {
     access_key: String,
     secret_key: String,
+    #[allow(clippy::struct_field_names, reason = "the name in the file")]
     vectors: Vec<Vector>,
 }
 
