@@ -4,11 +4,12 @@ use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
+use callsweep_core::bounds::Bounds;
 use callsweep_core::campaign::{CampaignId, VdnId};
 use callsweep_core::error::Error;
 use callsweep_core::purge::{Control, Engine, Outcome, PurgeReport, StopReason, purge};
 use callsweep_core::result_code::ResultCode;
-use callsweep_core::run::{NewRun, RequestOrigin, RunKind};
+use callsweep_core::run::{NewRun, RequestOrigin, RunKind, Target};
 use percent_encoding::percent_decode_str;
 
 use crate::answer::{self, Answer, Detail};
@@ -68,16 +69,16 @@ async fn answer(
 
     let actor = key.access_key.clone();
     let client_address = request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default();
-    let origin = RequestOrigin { key: None, id: log.id().to_owned(), client_address };
     let run = NewRun {
         kind: RunKind::Request,
         policy: None,
         actor,
-        vdn_id,
-        campaign_id,
+        targets: vec![Target { vdn_id, campaign_id }],
         criteria,
         archive_history,
-        request: Some(origin),
+        bounds: Bounds::default(),
+        key: None,
+        request: Some(RequestOrigin { id: log.id().to_owned(), client_address }),
     };
     remove(endpoint.clone(), run, log).await
 }
@@ -203,13 +204,12 @@ fn answer_to_error(error: &Error, deleted: i64) -> Answer {
         Error::InvalidParameter(invalid) => answer.with(Detail::Parameter(invalid.clone())),
         Error::NoSuchCampaign { vdn, campaign } => answer.with(Detail::NoSuchCampaign(*vdn, *campaign)),
         Error::CampaignExecuting => answer.with(Detail::CampaignExecuting),
-        Error::AllBarred(barred) => answer.with(Detail::Stayed(*barred)),
         // A status that tells the client to come back is right only where nothing has been done yet.
         Error::Store(error) if error.is_busy() && deleted == 0 => {
             let (english, chinese) = ("the server is busy, try again", "服务器繁忙，请重试");
             Answer::refusal(StatusCode::SERVICE_UNAVAILABLE, english, chinese)
         }
-        Error::Store(_) => answer,
+        _ => answer,
     }
 }
 

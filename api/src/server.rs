@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 use callsweep_core::error::Error;
-use callsweep_core::purge::Engine;
+use callsweep_core::purge::{Engine, Pace};
 use callsweep_core::settings::{ApiSettings, Settings, SettingsError};
 use callsweep_core::store::{Store, StoreError, migrations};
 use chrono::TimeDelta;
@@ -50,13 +50,20 @@ impl Application {
     /// # Errors
     /// No key is configured, the database cannot be reached, its schema is behind, or an address is taken.
     pub fn build(settings: &Settings, store: Store) -> Result<Self, StartError> {
-        let ApiSettings { listen, ops_listen, max_body, signature_window_minutes, shutdown_timeout_seconds, ref keys } =
-            settings.api;
+        let ApiSettings {
+            listen,
+            ops_listen,
+            max_body,
+            signature_window_minutes,
+            shutdown_timeout_seconds,
+            ref keys,
+            chunk_size,
+        } = settings.api;
         let keys = Keys::new(keys, TimeDelta::minutes(signature_window_minutes.into()))?;
         migrations::check_current(&mut *store.connection()?)?;
 
         let health = web::Data::new(Health::new(store.clone()));
-        let engine = Engine { store, rules: settings.rules.ongoing_task, chunk_size: settings.worker.chunk_size };
+        let engine = Engine { store, rules: settings.rules.ongoing_task, pace: Pace::fixed(chunk_size) };
         let endpoint = web::Data::new(Endpoint { engine, keys, max_body });
         let api =
             HttpServer::new(move || App::new().app_data(endpoint.clone()).default_service(web::to(delete::handle)))

@@ -83,9 +83,48 @@ pub enum Error {
     /// The campaign is executing, and the rules bar all its numbers (contract, section 3).
     #[error("the campaign is executing (rules.ongoing_task = \"campaign\")")]
     CampaignExecuting,
-    /// Everything that matched is barred (contract, section 3).
+    /// A bound of the run is exceeded.
     #[error("{0}")]
-    AllBarred(crate::rules::Barred),
+    Bound(crate::bounds::Exceeded),
+    /// Another sweep is at work on the campaign.
+    #[error(
+        "campaign {campaign} is locked by run {run_id} of {actor} ({owner}), which last reported at {heartbeat_at} UTC"
+    )]
+    Locked {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The run that has its lease.
+        run_id: i64,
+        /// Who asked for that run.
+        actor: String,
+        /// The process that works on it.
+        owner: String,
+        /// When that process last said that it is alive.
+        heartbeat_at: chrono::NaiveDateTime,
+    },
+    /// Another run has the key: what may happen once only has happened, or is happening.
+    #[error("another run has the key {0:?}")]
+    KeyTaken(String),
+    /// The history table cannot take what `call_data` holds.
+    #[error("call_data_history is not as call_data: {0}")]
+    HistoryDrift(String),
+    /// There is no such run, or it is not to be resumed.
+    #[error("run {run_id} cannot be resumed: {reason}")]
+    NotResumable {
+        /// The run.
+        run_id: i64,
+        /// Why.
+        reason: String,
+    },
+    /// Campaigns of a run failed.
+    #[error("{} failed: {}", if *.all { "all campaigns".to_owned() } else { format!("{} campaign(s)", .failed.len()) },
+        .failed.iter().map(|(campaign, why)| format!("campaign {campaign}: {why}")).collect::<Vec<_>>().join("; "))]
+    Campaigns {
+        /// Which, and why.
+        failed: Vec<(CampaignId, String)>,
+        /// Whether no other campaign was done.
+        all: bool,
+    },
     /// The database failed, refused or did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -4,6 +4,7 @@
 //! a run is opened in the ledger ([`run`]); [`purge`] removes the numbers chunk by chunk, each chunk one
 //! transaction; a [`purge::PurgeReport`] says what happened. All SQL lives in [`store`].
 
+pub mod bounds;
 pub mod campaign;
 pub mod clock;
 pub mod criteria;
@@ -13,6 +14,7 @@ pub mod id;
 pub mod number;
 pub mod preview;
 pub mod purge;
+pub mod recycle_at;
 pub mod result_code;
 pub mod rules;
 pub mod run;

@@ -5,17 +5,21 @@ use std::num::NonZeroUsize;
 use chrono::NaiveDateTime;
 use serde::Serialize;
 
+use crate::criteria::Criteria;
 use crate::error::Error;
 use crate::number::mask;
 use crate::purge::Engine;
 use crate::rules::Barred;
-use crate::run::NewRun;
+use crate::run::Target;
 use crate::store::campaigns;
 use crate::store::walk::{self, Walk};
 use crate::store::window::{Scope, Walker};
 
 /// Numbers that a preview shows.
 const SAMPLE_SIZE: usize = 10;
+
+/// Numbers that one query counts at most: it locks nothing, so it may be larger than a chunk.
+const WINDOW: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
 
 /// What a run would do, if it began now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -51,13 +55,18 @@ pub struct SampleNumber {
 ///
 /// # Errors
 /// No such campaign, or the database's.
-pub fn preview(engine: &Engine, run: &NewRun, stop: &dyn Fn() -> bool) -> Result<Option<Preview>, Error> {
-    let Engine { store, rules, chunk_size } = engine;
+pub fn preview(
+    engine: &Engine,
+    target: Target,
+    criteria: &Criteria,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Preview>, Error> {
+    let Engine { store, rules, .. } = engine;
     let mut conn = store.connection()?;
-    let campaign = campaigns::find(&mut conn, run.vdn_id, run.campaign_id)?
-        .ok_or(Error::NoSuchCampaign { vdn: run.vdn_id, campaign: run.campaign_id })?;
-    let walk = walk::choose(&mut conn, run.campaign_id, &run.criteria)?;
-    let scope = Scope { campaign: run.campaign_id, criteria: &run.criteria, walk, backend: store.backend() };
+    let campaign = campaigns::find(&mut conn, target.vdn_id, target.campaign_id)?
+        .ok_or(Error::NoSuchCampaign { vdn: target.vdn_id, campaign: target.campaign_id })?;
+    let walk = walk::choose(&mut conn, target.campaign_id, criteria)?;
+    let scope = Scope { campaign: target.campaign_id, criteria, walk, backend: store.backend() };
     let mut preview = Preview {
         walk,
         matched: 0,
@@ -66,7 +75,7 @@ pub fn preview(engine: &Engine, run: &NewRun, stop: &dyn Fn() -> bool) -> Result
         sample: Vec::new(),
         campaign_executing: rules.bars_campaign(campaign.status),
     };
-    let mut walker = Walker::new(scope, window_size(*chunk_size));
+    let mut walker = Walker::new(scope, WINDOW, None);
     while let Some(window) = walker.window(&mut conn)? {
         if stop() {
             return Ok(None);
@@ -90,9 +99,4 @@ pub fn preview(engine: &Engine, run: &NewRun, stop: &dyn Fn() -> bool) -> Result
     }
     preview.matched = preview.removable + preview.barred.total();
     Ok(Some(preview))
-}
-
-/// Counting locks nothing, so its windows may be larger than a chunk that must be committed.
-fn window_size(chunk_size: NonZeroUsize) -> NonZeroUsize {
-    chunk_size.saturating_mul(NonZeroUsize::MIN.saturating_add(9))
 }

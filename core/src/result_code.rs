@@ -135,8 +135,10 @@ impl From<&Error> for ResultCode {
         match error {
             Error::InvalidParameter(invalid) => invalid.into(),
             Error::NoSuchCampaign { .. } => Self::NoSuchCampaign,
-            Error::CampaignExecuting | Error::AllBarred(_) => Self::StateForbids,
-            Error::Store(_) => Self::DatabaseError,
+            Error::CampaignExecuting => Self::StateForbids,
+            Error::Bound(_) | Error::KeyTaken(_) | Error::NotResumable { .. } => Self::ParameterError,
+            Error::Locked { .. } => Self::StateForbids,
+            Error::HistoryDrift(_) | Error::Campaigns { .. } | Error::Store(_) => Self::DatabaseError,
         }
     }
 }

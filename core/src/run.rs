@@ -1,10 +1,11 @@
-//! A run: one removal from one campaign, as the ledger (`purge_run`) accounts for it.
+//! A run: one removal, from one campaign or several, as the ledger (`purge_run`) accounts for it.
 
 use std::fmt;
 
 use chrono::NaiveDateTime;
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::Bounds;
 use crate::campaign::{CampaignId, VdnId};
 use crate::criteria::Criteria;
 use crate::rules::Barred;
@@ -15,31 +16,65 @@ use crate::rules::Barred;
 pub enum RunKind {
     /// A call of the endpoint.
     Request,
-    /// A scheduled sweep.
+    /// A sweep by a policy, scheduled or by hand.
     Policy,
     /// A sweep by hand.
     Manual,
+    /// Takes the numbers that another run archived back out of history. `matched` counts those that came back.
+    Restore,
+    /// Ends the retention of history. `deleted` counts what left `call_data_history`.
+    Prune,
 }
 
-/// Where a run stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Where a run stands, or a campaign of a run.
+///
+/// ```text
+/// planned -> running <-> throttled, paused -> stopping -> stopped
+///               |-> succeeded, refused, failed
+/// planned, running, throttled, paused, stopping -> interrupted -> running (--resume)
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
+    /// In the ledger; nothing has been looked at yet.
+    Planned,
     /// Chunks are being removed.
     Running,
+    /// Held by a throttle between two chunks; `throttled_by` says which.
+    Throttled,
+    /// Held by a person between two chunks, until `runs ID resume`.
+    Paused,
+    /// Asked to end; the chunk under way is finished first.
+    Stopping,
     /// All that matched has been looked at; what was not barred is gone.
     Succeeded,
-    /// Ended between two chunks because somebody or a bound said so; `stop_reason` says which.
+    /// Ended between two chunks because somebody or a bound said so; `stop_reason` says which. Can be resumed.
     Stopped,
-    /// Ended before the first row because the rules or a bound forbid it; `stop_reason` says which.
+    /// Ended before the first row because the rules, a bound or another run forbid it; `stop_reason` says which.
     Refused,
-    /// Ended by an error; `error` says which. What was committed by then is counted.
+    /// Ended by an error; `error` says which. What was committed by then is counted. Can be resumed.
     Failed,
+    /// Its process died or stopped reporting. What was committed by then is counted. Can be resumed.
+    Interrupted,
+}
+
+impl RunState {
+    /// The states in which a process works on the run, or is about to.
+    pub const ACTIVE: [Self; 5] = [Self::Planned, Self::Running, Self::Throttled, Self::Paused, Self::Stopping];
+
+    /// Whether a process works on the run, or is about to.
+    #[must_use]
+    pub fn is_active(self) -> bool {
+        Self::ACTIVE.contains(&self)
+    }
 }
 
 macro_rules! column_text {
     ($type:ident { $($variant:ident = $text:literal),* $(,)? }) => {
         impl $type {
+            /// Every one of them.
+            pub const ALL: [Self; [$($text),*].len()] = [$(Self::$variant),*];
+
             /// The text in the ledger's column.
             #[must_use]
             pub fn as_str(self) -> &'static str {
@@ -60,14 +95,35 @@ macro_rules! column_text {
         }
     };
 }
-column_text!(RunKind { Request = "request", Policy = "policy", Manual = "manual" });
+column_text!(RunKind {
+    Request = "request",
+    Policy = "policy",
+    Manual = "manual",
+    Restore = "restore",
+    Prune = "prune",
+});
 column_text!(RunState {
+    Planned = "planned",
     Running = "running",
+    Throttled = "throttled",
+    Paused = "paused",
+    Stopping = "stopping",
     Succeeded = "succeeded",
     Stopped = "stopped",
     Refused = "refused",
     Failed = "failed",
+    Interrupted = "interrupted",
 });
+
+/// A campaign that a run works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// The VDN.
+    pub vdn_id: VdnId,
+    /// The campaign.
+    pub campaign_id: CampaignId,
+}
 
 /// What is to be removed, from where, and for whom: everything about a run that is known before it begins.
 #[derive(Debug, Clone)]
@@ -78,14 +134,16 @@ pub struct NewRun {
     pub policy: Option<String>,
     /// Who asked: an access key, or the person at the command line.
     pub actor: String,
-    /// The VDN.
-    pub vdn_id: VdnId,
-    /// The campaign.
-    pub campaign_id: CampaignId,
-    /// Which of its numbers.
+    /// The campaigns, in the order in which they are worked on. A request has one.
+    pub targets: Vec<Target>,
+    /// Which of their numbers.
     pub criteria: Criteria,
     /// Whether they move to the history table; otherwise they are deleted outright.
     pub archive_history: bool,
+    /// How much may go.
+    pub bounds: Bounds,
+    /// What may happen once only: a run with the same key is not begun again. At most 128 characters.
+    pub key: Option<String>,
     /// The call that it answers, for [`RunKind::Request`].
     pub request: Option<RequestOrigin>,
 }
@@ -93,8 +151,6 @@ pub struct NewRun {
 /// Where a request came from, as the ledger keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestOrigin {
-    /// What makes a repeated request the same one; unique in the ledger. `None`: every request is a new one.
-    pub key: Option<String>,
     /// The id by which logs know it.
     pub id: String,
     /// The address of the client.
@@ -127,7 +183,7 @@ impl std::ops::AddAssign for Counts {
 /// A row of the ledger, as it is read back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the members are the columns of purge_run, described in docs/architecture")]
+#[allow(missing_docs, reason = "the members are the columns of purge_run, described in its migration")]
 pub struct Run {
     pub id: i64,
     pub kind: String,
@@ -138,11 +194,8 @@ pub struct Run {
     pub criteria: serde_json::Value,
     pub archive_history: bool,
     pub state: String,
-    pub matched: i64,
-    pub deleted: i64,
-    pub archived: i64,
-    pub barred: i64,
-    pub barred_by_reason: Barred,
+    #[serde(flatten)]
+    pub counts: Counts,
     pub chunks: i64,
     pub cursor: Option<String>,
     pub started_at: NaiveDateTime,
@@ -150,12 +203,33 @@ pub struct Run {
     pub finished_at: Option<NaiveDateTime>,
     pub stop_reason: Option<String>,
     pub error: Option<String>,
+    pub throttled_by: Option<String>,
     pub request_key: Option<String>,
     pub result_code: Option<String>,
     pub request_id: Option<String>,
     pub client_address: Option<String>,
     pub owner: String,
-    pub throttled_by: Option<String>,
     pub restored: i64,
     pub pruned: i64,
+}
+
+/// The account of a sweep in one of its campaigns, as it is read back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the members are the columns of purge_run_campaign, described in its migration")]
+pub struct CampaignRun {
+    pub campaign_id: i64,
+    pub vdn_id: i32,
+    pub state: String,
+    pub walk: Option<String>,
+    #[serde(flatten)]
+    pub counts: Counts,
+    pub chunks: i64,
+    pub retries: i64,
+    pub sql_ms: i64,
+    pub throttled_ms: i64,
+    pub slowest_chunk_ms: i64,
+    pub cursor: Option<String>,
+    pub stop_reason: Option<String>,
+    pub error: Option<String>,
 }

@@ -106,7 +106,7 @@ pub(crate) struct SweepArgs {
     #[arg(long)]
     pub(crate) archive_history: bool,
 
-    /// Numbers that one transaction looks at, 1 to 100000 [default: worker.chunk_size of the settings]
+    /// Numbers that one transaction looks at, 1 to 100000 [default: what takes worker.target_chunk]
     #[arg(long, value_name = "N", value_parser = chunk_size)]
     pub(crate) chunk_size: Option<NonZeroUsize>,
 

@@ -1,6 +1,5 @@
 //! `callsweep-worker`: the command line of the DBA.
 
-mod age;
 mod cli;
 mod database;
 mod demo;

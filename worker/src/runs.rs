@@ -24,7 +24,8 @@ pub(crate) fn run(args: &RunsArgs, settings: &Settings, format: Format) -> Resul
         };
         output::print(format, &OneRun(run))?;
     } else {
-        let filter = RunFilter { kind: args.kind, vdn: args.vdn, campaign: args.campaign, limit: args.limit };
+        let filter =
+            RunFilter { kind: args.kind, policy: None, vdn: args.vdn, campaign: args.campaign, limit: args.limit };
         output::print(format, &Runs(runs::list(&mut conn, &filter)?))?;
     }
     Ok(Exit::Done)
@@ -55,9 +56,9 @@ impl fmt::Display for Runs {
                 run.state,
                 run.vdn_id,
                 run.campaign_id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
-                grouped(run.deleted),
-                grouped(run.archived),
-                grouped(run.barred),
+                grouped(run.counts.deleted),
+                grouped(run.counts.archived),
+                grouped(run.counts.barred.total()),
                 run.actor
             )?;
         }
@@ -85,10 +86,10 @@ impl fmt::Display for OneRun {
         line("state", &run.state)?;
         given(&mut line, "stop reason", run.stop_reason.as_ref())?;
         given(&mut line, "error", run.error.as_ref())?;
-        line("matched", &grouped(run.matched))?;
-        line("deleted", &grouped(run.deleted))?;
-        line("archived", &grouped(run.archived))?;
-        line("barred", &grouped(run.barred))?;
+        line("matched", &grouped(run.counts.matched))?;
+        line("deleted", &grouped(run.counts.deleted))?;
+        line("archived", &grouped(run.counts.archived))?;
+        line("barred", &grouped(run.counts.barred.total()))?;
         line("chunks", &grouped(run.chunks))?;
         given(&mut line, "cursor", run.cursor.as_ref())?;
         line("started", &format_args!("{} UTC", run.started_at))?;

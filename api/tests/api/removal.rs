@@ -127,7 +127,7 @@ on_each_backend! {
         let [run] = found.as_slice() else { panic!("not one run: {found:?}") };
         assert_eq!((run.kind.as_str(), run.actor.as_str(), run.state.as_str()), ("request", "globalaktest", "succeeded"));
         assert_eq!((run.vdn_id, run.campaign_id, run.archive_history), (1, Some(CAMPAIGN), true));
-        assert_eq!((run.matched, run.deleted, run.archived, run.barred), (1, 1, 1, 0));
+        assert_eq!((run.counts.matched, run.counts.deleted, run.counts.archived, run.counts.barred.total()), (1, 1, 1, 0));
         assert_eq!(run.result_code.as_deref(), Some(DONE));
     }
 

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use super::connection::{Backend, write_transaction};
-use super::runs::{self, LedgerRow};
+use super::ledger::{self, Books};
 use super::statement::Statement;
 use super::window::{Scope, Window};
 use super::{AnyConnection, StoreError, campaigns};
@@ -15,44 +15,48 @@ use crate::run::Counts;
 /// What a chunk's transaction found.
 #[derive(Debug, Clone)]
 pub(crate) enum Chunk {
-    /// Done and accounted for; the run's row is now this.
-    Done(Counts, Box<LedgerRow>),
+    /// Done and accounted for; the books are now these.
+    Done(Counts, Box<Books>),
+    /// There was no window left to remove.
+    WalkEnded,
     /// The campaign is executing by now and the rules bar all of it. Nothing was removed.
     CampaignExecuting,
     /// The campaign is gone. Nothing was removed.
     CampaignGone,
 }
 
+/// A chunk whose COMMIT got no answer: what it would have done.
+pub(crate) type InDoubt = (Counts, Books, Window);
+
 /// Removes the numbers of a window and adds the counts to the ledger, in one transaction.
 ///
-/// `account` makes the run's next row from the chunk's counts. A row whose COMMIT got no answer is kept `in_doubt`, and
-/// the next attempt finds out from the ledger whether it is in.
+/// `account` makes the next books from the chunk's counts. Books whose COMMIT got no answer are kept `in_doubt`; before
+/// anything is done again, [`find_saved`] finds out from the ledger whether they are in.
+#[allow(clippy::too_many_arguments, reason = "one transaction needs them all")]
 pub(crate) fn remove(
     conn: &mut AnyConnection,
     scope: &Scope<'_>,
     window: &Window,
     rules: OngoingTask,
-    (saved, now): (Option<&LedgerRow>, NaiveDateTime),
-    account: impl Fn(&Counts) -> LedgerRow,
-    in_doubt: &mut Vec<(Counts, LedgerRow)>,
+    books: &Books,
+    account: impl Fn(&Counts) -> Books,
+    now: NaiveDateTime,
+    in_doubt: &mut Vec<InDoubt>,
 ) -> Result<Chunk, StoreError> {
-    if let Some(chunk) = find_saved(conn, in_doubt)? {
-        return Ok(chunk);
-    }
     let mut accounted = None;
     let outcome = write_transaction(conn, |conn| {
         let Some(status) = campaigns::lock_status(conn, scope.campaign)? else { return Ok(Chunk::CampaignGone) };
         if rules.bars_campaign(status) {
             return Ok(Chunk::CampaignExecuting);
         }
-        let (deleted, archived) = take(conn, scope, window, account(&Counts::default()).archive_into(), now)?;
+        let (deleted, archived) = take(conn, scope, window, books.run.archive_into(), now)?;
         // What was counted when the window was found stands, unless the numbers have changed since.
         let barred = if deleted == window.removable { window.barred } else { scope.count_barred(conn, window)? };
         let counts = Counts { matched: deleted + barred.total(), deleted, archived, barred };
-        let row = account(&counts);
-        runs::save(conn, saved, &row)?;
-        accounted = Some((counts, row.clone()));
-        Ok(Chunk::Done(counts, Box::new(row)))
+        let next = account(&counts);
+        ledger::save(conn, books, &next)?;
+        accounted = Some((counts, next.clone(), window.clone()));
+        Ok(Chunk::Done(counts, Box::new(next)))
     });
     match outcome {
         Err(StoreError::CommitUnknown(error)) => {
@@ -60,15 +64,19 @@ pub(crate) fn remove(
             Err(StoreError::CommitUnknown(error))
         }
         // The server was still at the commit in doubt when it was looked for; by now it has let go of its locks.
-        Err(error) => find_saved(conn, in_doubt)?.ok_or(error),
+        Err(error) => find_saved(conn, in_doubt)?.map(|(chunk, _)| chunk).ok_or(error),
         done => done,
     }
 }
 
-fn find_saved(conn: &mut AnyConnection, in_doubt: &[(Counts, LedgerRow)]) -> Result<Option<Chunk>, StoreError> {
-    for (counts, row) in in_doubt {
-        if runs::is_saved(conn, row)? {
-            return Ok(Some(Chunk::Done(*counts, Box::new(row.clone()))));
+/// Whether a chunk in doubt is in the ledger after all.
+pub(crate) fn find_saved(
+    conn: &mut AnyConnection,
+    in_doubt: &[InDoubt],
+) -> Result<Option<(Chunk, Window)>, StoreError> {
+    for (counts, books, window) in in_doubt {
+        if ledger::is_saved(conn, books)? {
+            return Ok(Some((Chunk::Done(*counts, Box::new(books.clone())), window.clone())));
         }
     }
     Ok(None)

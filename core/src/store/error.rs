@@ -66,6 +66,9 @@ pub enum StoreError {
     /// The run's row in the ledger is gone, or somebody else ended the run.
     #[error("run {0} is no longer running according to the ledger")]
     RunLost(i64),
+    /// Another run has the key of this one.
+    #[error("another run has the same key")]
+    KeyTaken,
     /// The connection went away while COMMIT was under way.
     #[error("the outcome of a commit is unknown: {0}")]
     CommitUnknown(DieselError),
@@ -78,7 +81,8 @@ pub enum StoreError {
 }
 
 /// Why an attempt may succeed when it is made again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Transient {
     /// Chosen as the victim of a deadlock.
     Deadlock,

@@ -4,8 +4,12 @@ mod any_connection;
 pub mod campaigns;
 pub(crate) mod chunk;
 mod connection;
+pub mod controls;
+pub mod drift;
 mod error;
 pub mod inspect;
+pub(crate) mod leases;
+pub(crate) mod ledger;
 pub mod migrations;
 pub mod numbers;
 mod predicate;
@@ -26,6 +30,9 @@ use crate::settings::DatabaseSettings;
 pub use any_connection::AnyConnection;
 pub use connection::Backend;
 pub use error::{StoreError, Transient};
+pub use retry::Retries;
+
+pub(crate) use connection::write_transaction;
 
 use connection::ConnectionManager;
 

@@ -2,9 +2,11 @@
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable};
 
 use super::connection::write_transaction;
 use super::schema::call_data;
+use super::statement::Statement;
 use super::wall_clock::WallClock;
 use super::{AnyConnection, StoreError};
 use crate::campaign::CampaignId;
@@ -74,12 +76,40 @@ fn row(campaign: CampaignId, number: &NewNumber, now: NaiveDateTime) -> Row<'_> 
     }
 }
 
-/// How many numbers a campaign has.
+/// Numbers that one query of [`count`] looks at.
+const COUNT_WINDOW: i64 = 100_000;
+
+/// How many numbers a campaign has, counted in windows over the key.
 ///
 /// # Errors
 /// The database's.
 pub fn count(conn: &mut AnyConnection, campaign: CampaignId) -> Result<i64, StoreError> {
-    Ok(call_data::table.filter(call_data::campaign_id.eq(campaign.get())).count().get_result(conn)?)
+    #[derive(QueryableByName)]
+    struct Window {
+        #[diesel(sql_type = BigInt)]
+        numbers: i64,
+        #[diesel(sql_type = Nullable<BigInt>)]
+        last_id: Option<i64>,
+    }
+    let (mut total, mut after) = (0, None);
+    loop {
+        let of = Statement::new(
+            "/* numbers::count */ SELECT count(*) AS numbers, max(id) AS last_id FROM (SELECT id FROM call_data \
+             WHERE campaign_id = ",
+        )
+        .big_int(campaign.get());
+        let beyond = match after {
+            Some(id) => of.sql(" AND id > ").big_int(id),
+            None => of,
+        };
+        let window: Window =
+            beyond.sql(" ORDER BY id LIMIT ").big_int(COUNT_WINDOW).sql(") counted").get_result(conn)?;
+        total += window.numbers;
+        after = window.last_id;
+        if window.numbers < COUNT_WINDOW {
+            return Ok(total);
+        }
+    }
 }
 
 /// The sessionId of a number that no rule bars by its own state, if there is one.

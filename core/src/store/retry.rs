@@ -1,21 +1,45 @@
 //! Attempts that are made again when what failed passes by itself.
 
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{AnyConnection, Store, StoreError};
+use serde::Serialize;
+
+use super::{AnyConnection, Store, StoreError, Transient};
 
 /// The first pause; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// The longest pause: a server that restarts is noticed within this time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// Attempts that had to be made again, by reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Retries(BTreeMap<Transient, i64>);
+
+impl Retries {
+    /// All reasons together.
+    #[must_use]
+    pub fn total(&self) -> i64 {
+        self.0.values().sum()
+    }
+
+    /// Each reason that there was.
+    pub fn by_reason(&self) -> impl Iterator<Item = (Transient, i64)> {
+        self.0.iter().map(|(reason, times)| (*reason, *times))
+    }
+
+    fn add(&mut self, reason: Transient) {
+        *self.0.entry(reason).or_default() += 1;
+    }
+}
+
 /// Runs `attempt` on a connection from the pool until it succeeds, fails for good, or `patience` is over. Each
-/// attempt after the first adds one to `retries`.
+/// attempt after the first is counted in `retries`.
 pub(crate) fn retry<T>(
     store: &Store,
     patience: Duration,
-    retries: &mut i64,
+    retries: &mut Retries,
     mut attempt: impl FnMut(&mut AnyConnection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let begun = Instant::now();
@@ -30,7 +54,7 @@ pub(crate) fn retry<T>(
             return Err(error);
         }
         tracing::debug!(%error, ?reason, "trying again");
-        *retries += 1;
+        retries.add(reason);
         // Jitter: two that met once should not meet again.
         thread::sleep(pause.mul_f64(rand::random_range(0.5..1.5)));
         pause = (pause * 2).min(LONGEST_PAUSE);

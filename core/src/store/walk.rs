@@ -26,6 +26,28 @@ pub enum Walk {
     RecycleTime,
 }
 
+impl Walk {
+    const ALL: [Self; 5] = [Self::PrimaryKey, Self::SessionId, Self::Called, Self::CustomField, Self::RecycleTime];
+
+    /// The column `purge_run_campaign.walk`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PrimaryKey => "primary_key",
+            Self::SessionId => "session_id",
+            Self::Called => "called",
+            Self::CustomField => "custom_field",
+            Self::RecycleTime => "recycle_time",
+        }
+    }
+
+    /// The column `purge_run_campaign.walk`. `None` when another version of Callsweep wrote it.
+    #[must_use]
+    pub fn from_column(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|walk| walk.as_str() == text)
+    }
+}
+
 impl fmt::Display for Walk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

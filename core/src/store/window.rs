@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::str::FromStr;
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -34,6 +35,19 @@ impl fmt::Display for Position {
             Self::Id(id) => write!(f, "{id}"),
             Self::RecycleTime(time, id) => write!(f, "{}/{id}", time.format("%Y-%m-%d %H:%M:%S%.6f")),
         }
+    }
+}
+
+impl FromStr for Position {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        let unreadable = || StoreError::Unreadable(format!("the cursor {text:?}"));
+        let Some((time, id)) = text.split_once('/') else {
+            return text.parse().map(Self::Id).map_err(|_| unreadable());
+        };
+        let time = NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S%.6f").map_err(|_| unreadable())?;
+        id.parse().map(|id| Self::RecycleTime(time, id)).map_err(|_| unreadable())
     }
 }
 
@@ -72,10 +86,26 @@ pub(crate) struct Walker<'a> {
 }
 
 impl<'a> Walker<'a> {
-    /// Begins a walk. `chunk`: how many matching numbers a window holds at most.
-    pub(crate) fn new(scope: Scope<'a>, chunk: NonZeroUsize) -> Self {
+    /// Begins a walk, or goes on with one. `chunk`: how many matching numbers a window holds at most.
+    pub(crate) fn new(scope: Scope<'a>, chunk: NonZeroUsize, from: Option<Position>) -> Self {
         let chunk = i64::try_from(chunk.get()).unwrap_or(i64::MAX);
-        Self { scope, chunk, scan: chunk, position: None, ended: false }
+        Self { scope, chunk, scan: chunk, position: from, ended: false }
+    }
+
+    /// What is meant, and where.
+    pub(crate) fn scope(&self) -> &Scope<'a> {
+        &self.scope
+    }
+
+    /// From now on a window holds so many matching numbers at most, and no more than are left to take.
+    pub(crate) fn resize(&mut self, chunk: NonZeroUsize, left: Option<i64>) {
+        let chunk = i64::try_from(chunk.get()).unwrap_or(i64::MAX).min(left.unwrap_or(i64::MAX)).max(1);
+        if chunk != self.chunk {
+            // Looks as far as before, in proportion.
+            let scan = i128::from(self.scan) * i128::from(chunk) / i128::from(self.chunk);
+            self.scan = i64::try_from(scan).unwrap_or(i64::MAX).max(1);
+            self.chunk = chunk;
+        }
     }
 
     /// The window at which the walk stands; the same one until [`Walker::advance`]. `None` at the end.
@@ -98,15 +128,11 @@ impl<'a> Walker<'a> {
         Ok(None)
     }
 
-    /// Whether the last window has been left behind.
-    pub(crate) fn ended(&self) -> bool {
-        self.ended
-    }
-
-    /// Leaves a window behind.
-    pub(crate) fn advance(&mut self, window: &Window) {
+    /// Leaves a window behind. Says whether the walk ends there.
+    pub(crate) fn advance(&mut self, window: &Window) -> bool {
         self.position = Some(window.upto);
         self.ended = window.last;
+        self.ended
     }
 }
 

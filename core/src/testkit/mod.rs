@@ -1,6 +1,6 @@
 //! Private databases and sample data for tests. Behind the feature `testkit`; never in a release.
 //!
-//! ```ignore
+//! ```text
 //! callsweep_core::on_each_backend! {
 //!     fn a_new_database_is_empty(db) {
 //!         let store = db.store();

@@ -2,12 +2,13 @@
 
 use std::num::NonZeroUsize;
 
+use callsweep_core::bounds::Bounds;
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
 use callsweep_core::criteria::Criteria;
 use callsweep_core::number::{NewNumber, NumberStatus};
-use callsweep_core::purge::{Control, Engine, Outcome, PurgeReport, purge};
+use callsweep_core::purge::{Control, Engine, Outcome, Pace, PurgeReport, purge};
 use callsweep_core::rules::OngoingTask;
-use callsweep_core::run::{NewRun, Run, RunKind};
+use callsweep_core::run::{NewRun, Run, RunKind, Target};
 use callsweep_core::store::{AnyConnection, Store, runs};
 use callsweep_core::testkit::{TestDatabase, sample};
 
@@ -17,7 +18,7 @@ pub(crate) const STATUSES: [NumberStatus; 5] =
 
 /// An engine under the default rules.
 pub(crate) fn engine(store: Store, chunk_size: usize) -> Engine {
-    Engine { store, rules: OngoingTask::Campaign, chunk_size: NonZeroUsize::new(chunk_size).unwrap() }
+    Engine { store, rules: OngoingTask::Campaign, pace: Pace::fixed(NonZeroUsize::new(chunk_size).unwrap()) }
 }
 
 /// Criteria from the members of a request.
@@ -31,10 +32,11 @@ pub(crate) fn manual(campaign: CampaignId, json: &str, archive_history: bool) ->
         kind: RunKind::Manual,
         policy: None,
         actor: "tester".to_owned(),
-        vdn_id: sample::vdn(),
-        campaign_id: campaign,
+        targets: vec![Target { vdn_id: sample::vdn(), campaign_id: campaign }],
         criteria: criteria(json),
         archive_history,
+        bounds: Bounds::default(),
+        key: None,
         request: None,
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use callsweep_core::purge::{Outcome, PurgeReport, StopReason};
+use callsweep_core::purge::{CampaignReport, Outcome, PurgeReport, StopReason};
 use callsweep_core::run::{Counts, NewRun, RunState};
 use callsweep_core::store::walk::Walk;
 use serde::Serialize;
@@ -37,25 +37,21 @@ pub(super) struct Account {
 
 impl Account {
     pub(super) fn new(run: &NewRun, report: &PurgeReport, took: Duration) -> Self {
-        let (state, reason) = match &report.outcome {
-            Outcome::Succeeded => (RunState::Succeeded, None),
-            Outcome::Stopped(reason) => (RunState::Stopped, Some(reason.to_string())),
-            Outcome::Refused(error) => (RunState::Refused, Some(error.to_string())),
-            Outcome::Failed(error) => (RunState::Failed, Some(error.to_string())),
-        };
+        let campaign = report.campaigns.first();
+        let chunk_ms = |took: fn(&CampaignReport) -> Duration| campaign.map_or(0.0, |campaign| ms(took(campaign)));
         Self {
             run_id: report.run_id,
-            vdn_id: run.vdn_id.get(),
-            campaign_id: run.campaign_id.get(),
-            state,
-            reason,
+            vdn_id: run.targets[0].vdn_id.get(),
+            campaign_id: run.targets[0].campaign_id.get(),
+            state: report.outcome.state(),
+            reason: report.outcome.reason(),
             counts: report.counts,
             chunks: report.chunks,
             retries: report.retries,
-            walk: report.walk,
-            first_chunk_ms: ms(report.first_chunk),
-            last_chunk_ms: ms(report.last_chunk),
-            slowest_chunk_ms: ms(report.slowest_chunk),
+            walk: campaign.and_then(|campaign| campaign.walk),
+            first_chunk_ms: chunk_ms(|campaign| campaign.first_chunk),
+            last_chunk_ms: chunk_ms(|campaign| campaign.last_chunk),
+            slowest_chunk_ms: chunk_ms(|campaign| campaign.slowest_chunk),
             seconds: took.as_secs_f64(),
             exit: exit(&report.outcome, &report.counts),
         }
@@ -72,8 +68,8 @@ fn exit(outcome: &Outcome, counts: &Counts) -> Exit {
         Outcome::Succeeded if counts.matched == 0 => Exit::NothingToDo,
         Outcome::Succeeded if counts.deleted == 0 => Exit::RefusedByRules,
         Outcome::Succeeded => Exit::Done,
-        Outcome::Stopped(StopReason::Person) => Exit::StoppedByPerson,
         Outcome::Stopped(StopReason::CampaignExecuting) | Outcome::Refused(_) => Exit::RefusedByRules,
+        Outcome::Stopped(_) => Exit::StoppedByPerson,
         Outcome::Failed(_) => Exit::Failed,
     }
 }

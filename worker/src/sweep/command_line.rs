@@ -24,7 +24,11 @@ impl Invocation<'_> {
             run.criteria.clone().into();
         let mut words = vec![self.program.clone()];
         words.extend(self.config.map(|file| format!("--config={}", file.display())));
-        words.extend(["sweep".to_owned(), format!("--vdn={}", run.vdn_id), format!("--campaign={}", run.campaign_id)]);
+        words.extend([
+            "sweep".to_owned(),
+            format!("--vdn={}", run.targets[0].vdn_id),
+            format!("--campaign={}", run.targets[0].campaign_id),
+        ]);
         words.extend(session_id.map(|value| format!("--session-id={}", value.as_str())));
         words.extend(called.map(|value| format!("--called={}", value.as_str())));
         words.extend(custom_field.map(|value| format!("--custom-field={}", value.as_str())));
@@ -40,9 +44,10 @@ impl Invocation<'_> {
 
 #[cfg(test)]
 mod tests {
+    use callsweep_core::bounds::Bounds;
     use callsweep_core::campaign::{CampaignId, VdnId};
     use callsweep_core::criteria::Criteria;
-    use callsweep_core::run::RunKind;
+    use callsweep_core::run::{RunKind, Target};
     use clap::Parser;
 
     use super::*;
@@ -57,10 +62,11 @@ mod tests {
             kind: RunKind::Manual,
             policy: None,
             actor: "dba".to_owned(),
-            vdn_id: VdnId::parse("1").unwrap(),
-            campaign_id: CampaignId::parse("5").unwrap(),
+            targets: vec![Target { vdn_id: VdnId::parse("1").unwrap(), campaign_id: CampaignId::parse("5").unwrap() }],
             criteria,
             archive_history: true,
+            bounds: Bounds::default(),
+            key: None,
             request: None,
         };
         let invocation =

@@ -7,19 +7,21 @@ mod preview;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Instant;
 
+use callsweep_core::bounds::Bounds;
 use callsweep_core::clock::Clock;
 use callsweep_core::criteria::{Criteria, CriteriaMembers};
 use callsweep_core::error::Error;
 use callsweep_core::preview::Preview;
-use callsweep_core::purge::{Control, Engine, StopReason, purge};
-use callsweep_core::run::{NewRun, RunKind};
+use callsweep_core::purge::{Control, Engine, Gate, Pace, StopReason, purge};
+use callsweep_core::recycle_at;
+use callsweep_core::run::{NewRun, RunKind, Target};
 use callsweep_core::settings::Settings;
 
 use crate::cli::SweepArgs;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format, grouped};
 use crate::stop::Stop;
-use crate::{age, database, progress};
+use crate::{database, progress};
 
 pub(crate) use command_line::Invocation;
 
@@ -40,8 +42,8 @@ pub(crate) fn run(
     let (execute, yes, chunk_size) = (args.execute, args.yes, args.chunk_size);
     let run = plan(args, &Clock::system())?;
     let store = database::open(settings)?;
-    let chunk_size_used = chunk_size.unwrap_or(settings.worker.chunk_size);
-    let engine = Engine { store, rules: settings.rules.ongoing_task, chunk_size: chunk_size_used };
+    let pace = chunk_size.map_or_else(|| settings.worker.pace(), Pace::fixed);
+    let engine = Engine { store, rules: settings.rules.ongoing_task, pace };
 
     if !execute {
         let Some(preview) = look(&engine, &run, stop)? else { return Ok(stopped_before_the_first_row()) };
@@ -67,7 +69,7 @@ pub(crate) fn run(
 fn plan(args: SweepArgs, clock: &Clock) -> Result<NewRun, Failure> {
     let recycle_time = match (args.recycle_time, args.recycle_type) {
         (Some(text), Some(recycle_type)) => {
-            let time = age::recycle_time(&text, recycle_type, clock.timestamp());
+            let time = recycle_at::recycle_time("--recycle-time", &text, recycle_type, clock.timestamp());
             Some(time.map_err(Failure::usage)?)
         }
         _ => None,
@@ -84,17 +86,18 @@ fn plan(args: SweepArgs, clock: &Clock) -> Result<NewRun, Failure> {
         kind: RunKind::Manual,
         policy: None,
         actor: actor(),
-        vdn_id: args.vdn,
-        campaign_id: args.campaign,
+        targets: vec![Target { vdn_id: args.vdn, campaign_id: args.campaign }],
         criteria,
         archive_history: args.archive_history,
+        bounds: Bounds::default(),
+        key: None,
         request: None,
     })
 }
 
 fn look(engine: &Engine, run: &NewRun, stop: &Stop) -> Result<Option<Preview>, Failure> {
     let spinner = progress::spinner("counting");
-    let preview = callsweep_core::preview::preview(engine, run, &|| stop.requested());
+    let preview = callsweep_core::preview::preview(engine, run.targets[0], &run.criteria, &|| stop.requested());
     spinner.finish_and_clear();
     preview.or_else(|error| Err(explain(engine, run, error)?))
 }
@@ -102,12 +105,12 @@ fn look(engine: &Engine, run: &NewRun, stop: &Stop) -> Result<Option<Preview>, F
 fn remove(engine: &Engine, run: &NewRun, expected: i64, stop: &Stop) -> Result<Account, Failure> {
     let bar = progress::numbers(expected);
     let begun = Instant::now();
-    let asked_to_stop = || stop.requested().then_some(StopReason::Person);
     let mut control = Control {
-        stop: &asked_to_stop,
+        gate: Box::new(|_| if stop.requested() { Gate::Stop(StopReason::Person) } else { Gate::Go }),
         progress: Box::new(|progress| {
             bar.set_position(u64::try_from(progress.counts.deleted).unwrap_or(0));
-            let retries = if progress.retries > 0 { format!(", {} retries", progress.retries) } else { String::new() };
+            let retries = progress.retries.total();
+            let retries = if retries > 0 { format!(", {retries} retries") } else { String::new() };
             bar.set_message(format!("{} barred{retries}", grouped(progress.counts.barred.total())));
         }),
     };
@@ -123,7 +126,7 @@ fn remove(engine: &Engine, run: &NewRun, expected: i64, stop: &Stop) -> Result<A
 /// An error in the words of the command line.
 fn explain(engine: &Engine, run: &NewRun, error: Error) -> Result<Failure, Failure> {
     match error {
-        Error::NoSuchCampaign { vdn, campaign } if vdn == run.vdn_id => {
+        Error::NoSuchCampaign { vdn, campaign } if vdn == run.targets[0].vdn_id => {
             database::no_such_campaign(&mut *engine.store.connection()?, vdn, campaign)
         }
         other => Ok(other.into()),
@@ -132,7 +135,7 @@ fn explain(engine: &Engine, run: &NewRun, error: Error) -> Result<Failure, Failu
 
 fn confirmed(run: &NewRun, numbers: i64, stop: &Stop) -> Result<bool, Failure> {
     let what = if run.archive_history { "Move to history" } else { "Delete for good" };
-    let (campaign, vdn) = (run.campaign_id, run.vdn_id);
+    let Target { vdn_id: vdn, campaign_id: campaign } = run.targets[0];
     let ask = || -> io::Result<String> {
         write!(
             io::stderr(),

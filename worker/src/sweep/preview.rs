@@ -27,8 +27,8 @@ pub(super) struct PreviewReport {
 impl PreviewReport {
     pub(super) fn new(run: &NewRun, preview: Preview, execute_command: String) -> Self {
         Self {
-            vdn_id: run.vdn_id.get(),
-            campaign_id: run.campaign_id.get(),
+            vdn_id: run.targets[0].vdn_id.get(),
+            campaign_id: run.targets[0].campaign_id.get(),
             criteria: run.criteria.clone(),
             archive_history: run.archive_history,
             preview,

@@ -1,19 +1,24 @@
-//! The text of `--recycle-time`: a time, an age, or a day by name.
+//! The text of a recycle time, by flag or by policy: a time, an age, or a day by name.
 
-use callsweep_core::criteria::{RecycleTime, RecycleType};
+use crate::criteria::{RecycleTime, RecycleType};
 use chrono::{Days, NaiveDateTime, TimeDelta};
 
 /// Reads `yyyy-mm-dd hh:mm:ss`, an age (`-30d`, `-12h`), `today` or `yesterday`; `now` is the wall clock that ages and
 /// days are counted from.
 ///
 /// # Errors
-/// A text that names the value and the way out. An age of 0 and a future day for type 1 are refused: each would select
+/// A text that names the value (`name`: the flag or the setting) and the way out. An age of 0 and a future day for type 1 are refused: each would select
 /// numbers that nobody can have meant.
-pub(crate) fn recycle_time(text: &str, recycle_type: RecycleType, now: NaiveDateTime) -> Result<RecycleTime, String> {
-    let time = read(text, now)?;
+pub fn recycle_time(
+    name: &str,
+    text: &str,
+    recycle_type: RecycleType,
+    now: NaiveDateTime,
+) -> Result<RecycleTime, String> {
+    let time = read(text, now).map_err(|problem| format!("{name} \"{text}\" {problem}"))?;
     if recycle_type == RecycleType::UpToDay && time.get().date() > now.date() {
         return Err(format!(
-            "--recycle-time \"{text}\" is in the future: with --recycle-type 1 that selects every number that has a \
+            "{name} \"{text}\" is in the future: with recycle type 1 that selects every number that has a \
              recycle time up to {}, those not yet due included. Give today or an earlier day",
             time.get().date()
         ));
@@ -21,43 +26,39 @@ pub(crate) fn recycle_time(text: &str, recycle_type: RecycleType, now: NaiveDate
     Ok(time)
 }
 
-fn read(text: &str, now: NaiveDateTime) -> Result<RecycleTime, String> {
+fn read(text: &str, now: NaiveDateTime) -> Result<RecycleTime, &'static str> {
     let midnight = NaiveDateTime::from(now.date());
     let time = match text {
         "today" => Some(midnight),
         "yesterday" => midnight.checked_sub_days(Days::new(1)),
         _ => match text.strip_prefix('-') {
-            Some(age) => now.checked_sub_signed(read_age(text, age)?),
-            None => return RecycleTime::parse(text).map_err(|_| expected(text)),
+            Some(age) => now.checked_sub_signed(read_age(age)?),
+            None => return RecycleTime::parse(text).map_err(|_| EXPECTED),
         },
     };
     // Through the page's form: it is to the second, and knows no year before 0.
     let parsed = time.and_then(|time| RecycleTime::parse(&time.format("%Y-%m-%d %H:%M:%S").to_string()).ok());
-    parsed.ok_or_else(|| format!("--recycle-time \"{text}\" lies before the calendar begins. Give a smaller age"))
+    parsed.ok_or(TOO_LARGE)
 }
 
-fn read_age(text: &str, age: &str) -> Result<TimeDelta, String> {
+const EXPECTED: &str =
+    "is no time. Give yyyy-mm-dd hh:mm:ss (a real one), an age such as -30d or -12h, today or yesterday";
+const TOO_LARGE: &str = "lies before the calendar begins. Give a smaller age";
+
+fn read_age(age: &str) -> Result<TimeDelta, &'static str> {
     let unit: fn(i64) -> Option<TimeDelta> = match age.chars().last() {
         Some('d') => TimeDelta::try_days,
         Some('h') => TimeDelta::try_hours,
-        _ => return Err(expected(text)),
+        _ => return Err(EXPECTED),
     };
     let digits = age.get(..age.len() - 1).unwrap_or_default();
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(expected(text));
+        return Err(EXPECTED);
     }
     if digits.bytes().all(|b| b == b'0') {
-        return Err(format!("--recycle-time \"{text}\" is an age of 0. Say today, or give an age of 1 or more"));
+        return Err("is an age of 0. Say today, or give an age of 1 or more");
     }
-    let too_large = || format!("--recycle-time \"{text}\" lies before the calendar begins. Give a smaller age");
-    digits.parse().ok().and_then(unit).ok_or_else(too_large)
-}
-
-fn expected(text: &str) -> String {
-    format!(
-        "--recycle-time \"{text}\" is no time. Give yyyy-mm-dd hh:mm:ss (a real one), an age such as -30d or -12h, \
-         today or yesterday"
-    )
+    digits.parse().ok().and_then(unit).ok_or(TOO_LARGE)
 }
 
 #[cfg(test)]
@@ -69,7 +70,7 @@ mod tests {
     }
 
     fn read_as(recycle_type: RecycleType, text: &str) -> Result<String, String> {
-        recycle_time(text, recycle_type, now()).map(|time| time.to_string())
+        recycle_time("--recycle-time", text, recycle_type, now()).map(|time| time.to_string())
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The settings, read from one file by both binaries.
 
+mod worker;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -11,6 +13,8 @@ use serde::Deserialize;
 
 use crate::campaign::VdnId;
 use crate::rules::OngoingTask;
+
+pub use worker::WorkerSettings;
 
 /// The file that is read when no other is named.
 pub const DEFAULT_FILE: &str = "callsweep.toml";
@@ -68,6 +72,8 @@ pub struct ApiSettings {
     pub listen: SocketAddr,
     /// Where health checks listen.
     pub ops_listen: SocketAddr,
+    /// Numbers that one transaction takes at most.
+    pub chunk_size: NonZeroUsize,
     /// Bytes that a body may have.
     pub max_body: usize,
     /// Minutes that a signature's time may be away from ours, either way.
@@ -83,6 +89,7 @@ impl Default for ApiSettings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             ops_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            chunk_size: NonZeroUsize::MIN.saturating_add(4_999),
             max_body: 16 * 1024,
             signature_window_minutes: 15,
             shutdown_timeout_seconds: 30,
@@ -119,20 +126,6 @@ pub enum Vdns {
 pub enum All {
     /// `"all"`
     All,
-}
-
-/// `[worker]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct WorkerSettings {
-    /// Candidates that one transaction looks at.
-    pub chunk_size: NonZeroUsize,
-}
-
-impl Default for WorkerSettings {
-    fn default() -> Self {
-        Self { chunk_size: NonZeroUsize::MIN.saturating_add(4_999) }
-    }
 }
 
 /// Why the settings cannot be used.

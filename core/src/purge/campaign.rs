@@ -1,0 +1,207 @@
+//! The chunks of one campaign.
+
+use std::time::{Duration, Instant};
+
+use super::report::{CampaignReport, Outcome, result_code};
+use super::run::Running;
+use super::{ChunkProgress, Control, StopReason};
+use crate::campaign::Campaign;
+use crate::error::Error;
+use crate::run::{Counts, RunState, Target};
+use crate::store::chunk::{self, Chunk};
+use crate::store::leases::{self, Lease};
+use crate::store::ledger::{CampaignRow, fit_stop_reason};
+use crate::store::retry::retry;
+use crate::store::walk::{self, Walk};
+use crate::store::window::{Position, Scope, Walker, Window};
+use crate::store::{StoreError, Transient};
+
+impl Running<'_> {
+    /// Works on one campaign: takes its lease, removes its numbers, and closes its row in the ledger.
+    pub(super) fn campaign(
+        &mut self,
+        row: CampaignRow,
+        target: Target,
+        control: &mut Control<'_>,
+    ) -> (CampaignReport, Outcome) {
+        let mut report = CampaignReport::from_row(&row, target);
+        let (retries, held) = (self.retries.total(), self.held);
+        let outcome = self.leased(row, target, &mut report, control).unwrap_or_else(Outcome::Failed);
+        report.retries += self.retries.total() - retries;
+        report.throttled += self.held.saturating_sub(held);
+        report.state = outcome.state();
+        report.reason = outcome.reason();
+        let outcome = match self.close(&report, &outcome) {
+            Ok(()) => outcome,
+            // The first error is the one to tell.
+            Err(_) if matches!(outcome, Outcome::Failed(_)) => outcome,
+            Err(error) => Outcome::Failed(error.into()),
+        };
+        (report, outcome)
+    }
+
+    fn leased(
+        &mut self,
+        row: CampaignRow,
+        target: Target,
+        report: &mut CampaignReport,
+        control: &mut Control<'_>,
+    ) -> Result<Outcome, Error> {
+        let cursor = row.cursor.clone();
+        let known_walk = row.walk.as_deref().and_then(Walk::from_column);
+        let campaign = match self.found.take() {
+            Some(campaign) => campaign,
+            None => self.find_campaign(target)?,
+        };
+        if !self.is_request() {
+            self.books.campaign = Some(CampaignRow { state: RunState::Running.as_str().to_owned(), ..row });
+            let (run_id, now) = (self.books.run.id, self.engine.store.clock().timestamp());
+            if let Lease::HeldBy(holder) = self.retry(|conn| leases::take(conn, target.campaign_id, run_id, now))? {
+                return Ok(Outcome::Refused(Error::Locked {
+                    campaign: target.campaign_id,
+                    run_id: holder.id,
+                    actor: holder.actor,
+                    owner: holder.owner,
+                    heartbeat_at: holder.heartbeat_at,
+                }));
+            }
+        }
+        self.chunks(&campaign, (known_walk, cursor), target, report, control)
+    }
+
+    fn chunks(
+        &mut self,
+        campaign: &Campaign,
+        (known_walk, cursor): (Option<Walk>, Option<String>),
+        target: Target,
+        report: &mut CampaignReport,
+        control: &mut Control<'_>,
+    ) -> Result<Outcome, Error> {
+        if self.engine.rules.bars_campaign(campaign.status) {
+            return Ok(Outcome::Refused(Error::CampaignExecuting));
+        }
+        let criteria = self.criteria();
+        let backend = self.engine.store.backend();
+        let walk = match known_walk {
+            // A cursor means a place on the walk that it was made on.
+            Some(walk) => walk,
+            None => self.retry(|conn| walk::choose(conn, campaign.id, &criteria))?,
+        };
+        report.walk = Some(walk);
+        if let Some(row) = &mut self.books.campaign {
+            row.walk = Some(walk.as_str().to_owned());
+        }
+        let scope = Scope { campaign: campaign.id, criteria: &criteria, walk, backend };
+        let from = cursor.as_deref().map(str::parse::<Position>).transpose()?;
+        let mut walker = Walker::new(scope, self.sizer.size(), from);
+        loop {
+            if let Some(reason) = self.hold(target, control)? {
+                return Ok(Outcome::Stopped(reason));
+            }
+            if self.rows_left().is_some_and(|left| left <= 0) {
+                return Ok(Outcome::Stopped(self.max_rows()));
+            }
+            let begun = Instant::now();
+            let (chunk, window) = self.remove(&mut walker, report)?;
+            let counts = match chunk {
+                Chunk::Done(counts, books) => {
+                    self.books = *books;
+                    counts
+                }
+                Chunk::CampaignExecuting if report.counts.deleted == 0 => {
+                    return Ok(Outcome::Refused(Error::CampaignExecuting));
+                }
+                Chunk::CampaignExecuting => return Ok(Outcome::Stopped(StopReason::CampaignExecuting)),
+                Chunk::CampaignGone => {
+                    return Err(Error::NoSuchCampaign { vdn: target.vdn_id, campaign: target.campaign_id });
+                }
+                Chunk::WalkEnded => return Ok(Outcome::Succeeded),
+            };
+            let took = begun.elapsed();
+            report.add(&counts, took);
+            self.sizer.learn(counts.matched, took);
+            let progress = ChunkProgress { counts, took, next_size: self.sizer.size().get() };
+            (control.progress)(&self.progress(target, Some(progress)));
+            if window.is_some_and(|window| walker.advance(&window)) {
+                return Ok(Outcome::Succeeded);
+            }
+            std::thread::sleep(self.sizer.rest(took).min(LONGEST_REST));
+        }
+    }
+
+    /// Finds the next window and removes it. An attempt that ran into a timeout is made again with half as many numbers.
+    fn remove(
+        &mut self,
+        walker: &mut Walker<'_>,
+        report: &CampaignReport,
+    ) -> Result<(Chunk, Option<Window>), StoreError> {
+        let (store, rules, patience) = (&self.engine.store, self.engine.rules, self.patience());
+        let (books, is_request, left) = (self.books.clone(), self.is_request(), self.rows_left());
+        let so_far = report.counts;
+        let spent = (report.retries, report.sql, report.slowest_chunk, report.throttled);
+        let mut in_doubt = Vec::new();
+        let sizer = &mut self.sizer;
+        let mut found = None;
+        let chunk = retry(store, patience, &mut self.retries, |conn| {
+            if let Some((chunk, window)) = chunk::find_saved(conn, &in_doubt)? {
+                found = Some(window);
+                return Ok(chunk);
+            }
+            walker.resize(sizer.size(), left);
+            let Some(window) = walker.window(conn)? else { return Ok(Chunk::WalkEnded) };
+            let now = store.clock().timestamp();
+            let account = |counts: &Counts| {
+                let mut next = books.after(counts, &window.upto.to_string(), now);
+                if let Some(row) = &mut next.campaign {
+                    (row.sql_ms, row.slowest_chunk_ms, row.throttled_ms) = (ms(spent.1), ms(spent.2), ms(spent.3));
+                    row.retries = spent.0;
+                }
+                // A request ends in the transaction of its last chunk: for most that is the only one.
+                if window.last && is_request {
+                    let mut total = so_far;
+                    total += *counts;
+                    next.run.end(&Outcome::Succeeded, Some(result_code(&total)), now);
+                }
+                next
+            };
+            let removed = chunk::remove(conn, walker.scope(), &window, rules, &books, account, now, &mut in_doubt);
+            if removed.as_ref().is_err_and(|error| error.is_transient() == Some(Transient::LockTimeout)) {
+                sizer.halve();
+            }
+            found = Some(window);
+            removed
+        })?;
+        Ok((chunk, found))
+    }
+
+    /// Closes a campaign's row, and gives its lease back.
+    fn close(&mut self, report: &CampaignReport, outcome: &Outcome) -> Result<(), StoreError> {
+        let Some(row) = self.books.campaign.clone() else { return Ok(()) };
+        let mut next = self.books.clone();
+        let (stop_reason, error) = match outcome {
+            Outcome::Failed(_) => (None, outcome.reason()),
+            _ => (outcome.reason().as_deref().map(fit_stop_reason), None),
+        };
+        next.campaign = Some(CampaignRow {
+            state: outcome.state().as_str().to_owned(),
+            stop_reason,
+            error,
+            retries: report.retries,
+            sql_ms: ms(report.sql),
+            slowest_chunk_ms: ms(report.slowest_chunk),
+            throttled_ms: ms(report.throttled),
+            ..row
+        });
+        self.save(next)?;
+        let (run_id, campaign) = (self.books.run.id, report.target.campaign_id);
+        self.books.campaign = None;
+        self.retry(|conn| leases::release(conn, campaign, run_id))
+    }
+}
+
+/// The longest pause after a chunk: a person who wants the run to end should not wait for it.
+const LONGEST_REST: Duration = Duration::from_secs(5);
+
+pub(super) fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,58 @@
+//! Between two chunks: whether to go on, to wait, or to end.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::run::Running;
+use super::{Control, Gate, StopReason};
+use crate::error::Error;
+use crate::run::{RunState, Target};
+use crate::store::controls::{self, RunControl, Wanted};
+use crate::store::ledger::fit_stop_reason;
+
+/// How often a run that is held looks whether it may go on.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+impl Running<'_> {
+    /// Waits as long as a throttle or a person holds the run. Says why it is to end, if it is.
+    pub(super) fn hold(&mut self, target: Target, control: &mut Control<'_>) -> Result<Option<StopReason>, Error> {
+        loop {
+            let run_id = self.books.run.id;
+            // A request is over before anybody could speak to it.
+            let said = if self.is_request() {
+                RunControl::default()
+            } else {
+                self.retry(|conn| controls::read(conn, run_id))?
+            };
+            self.sizer.change(said.pace);
+            let gate = (control.gate)(&self.progress(target, None));
+            let (state, by) = match (said.wanted, gate) {
+                (_, Gate::Stop(reason)) => return Ok(Some(reason)),
+                (Some(Wanted::Cancel), _) => return Ok(Some(StopReason::Cancelled { actor: said.actor })),
+                (Some(Wanted::Pause), _) => (RunState::Paused, Some(format!("paused by {}", said.actor))),
+                (None, Gate::Hold(by)) => (RunState::Throttled, Some(fit_stop_reason(&by))),
+                (None, Gate::Go) => (RunState::Running, None),
+            };
+            if (state, &by) != (self.state, &self.books.run.throttled_by) {
+                self.enter(state, by)?;
+                (control.progress)(&self.progress(target, None));
+            }
+            if state == RunState::Running {
+                return Ok(None);
+            }
+            let begun = Instant::now();
+            thread::sleep(LOOK_EVERY);
+            self.held += begun.elapsed();
+        }
+    }
+
+    fn enter(&mut self, state: RunState, by: Option<String>) -> Result<(), Error> {
+        let mut next = self.books.clone();
+        next.run.state = state.as_str().to_owned();
+        next.run.throttled_by = by;
+        next.run.heartbeat_at = self.engine.store.clock().timestamp();
+        self.save(next)?;
+        self.state = state;
+        Ok(())
+    }
+}

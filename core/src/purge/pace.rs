@@ -1,0 +1,200 @@
+//! How large a chunk is: its size follows its duration.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How fast a run goes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace {
+    /// Numbers that one transaction takes at most.
+    pub max_chunk: NonZeroUsize,
+    /// How long a transaction should take. `None`: every chunk is of `max_chunk`.
+    pub target_chunk: Option<Duration>,
+    /// Time given to others after a chunk, as a multiple of the time that the chunk took.
+    pub sleep_ratio: f64,
+}
+
+impl Pace {
+    /// Chunks of one size, one after the other.
+    #[must_use]
+    pub fn fixed(chunk: NonZeroUsize) -> Self {
+        Self { max_chunk: chunk, target_chunk: None, sleep_ratio: 0.0 }
+    }
+}
+
+/// What a person changes while a run goes. The members of `purge_run_control.pace`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "snake_case")]
+pub struct PaceChange {
+    /// See [`Pace::target_chunk`], in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_chunk_ms: Option<u64>,
+    /// See [`Pace::max_chunk`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_chunk: Option<NonZeroUsize>,
+    /// See [`Pace::sleep_ratio`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sleep_ratio: Option<f64>,
+}
+
+impl PaceChange {
+    /// `self`, and what `later` changes on top of it.
+    #[must_use]
+    pub fn then(self, later: Self) -> Self {
+        Self {
+            target_chunk_ms: later.target_chunk_ms.or(self.target_chunk_ms),
+            max_chunk: later.max_chunk.or(self.max_chunk),
+            sleep_ratio: later.sleep_ratio.or(self.sleep_ratio),
+        }
+    }
+
+    fn apply(self, pace: Pace) -> Pace {
+        Pace {
+            max_chunk: self.max_chunk.unwrap_or(pace.max_chunk),
+            target_chunk: self.target_chunk_ms.map(Duration::from_millis).or(pace.target_chunk),
+            sleep_ratio: self.sleep_ratio.unwrap_or(pace.sleep_ratio),
+        }
+    }
+}
+
+/// The first chunk of a run that has yet to learn how fast the database is.
+const FIRST_CHUNK: usize = 1_000;
+/// A chunk is at most so many times as large as the one before: one lucky chunk says little.
+const GROWTH: f64 = 1.2;
+/// As long as chunks are far from their time, growth may be faster, or the first seconds of a run would be wasted.
+const FAST_GROWTH: f64 = 2.0;
+/// The weight of the newest chunk in the moving average of the speed.
+const WEIGHT: f64 = 0.3;
+
+/// Learns from the chunks how large the next should be.
+#[derive(Debug, Clone)]
+pub(super) struct Sizer {
+    given: Pace,
+    pace: Pace,
+    size: usize,
+    /// Numbers a second, a moving average.
+    speed: Option<f64>,
+}
+
+impl Sizer {
+    pub(super) fn new(pace: Pace) -> Self {
+        let size =
+            if pace.target_chunk.is_some() { FIRST_CHUNK.min(pace.max_chunk.get()) } else { pace.max_chunk.get() };
+        Self { given: pace, pace, size, speed: None }
+    }
+
+    /// Numbers that the next chunk takes at most.
+    pub(super) fn size(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.size).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    /// Takes over what a person changed.
+    pub(super) fn change(&mut self, change: PaceChange) {
+        self.pace = change.apply(self.given);
+        if self.pace.target_chunk.is_none() {
+            self.size = self.pace.max_chunk.get();
+        }
+        self.size = self.size.min(self.pace.max_chunk.get());
+    }
+
+    /// How long to let others work after a chunk that took so long.
+    pub(super) fn rest(&self, took: Duration) -> Duration {
+        Duration::try_from_secs_f64(took.as_secs_f64() * self.pace.sleep_ratio).unwrap_or_default()
+    }
+
+    /// A chunk ran into a timeout.
+    pub(super) fn halve(&mut self) {
+        self.size = (self.size / 2).max(1);
+        self.speed = None;
+    }
+
+    /// A chunk took so many numbers in such a time.
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "sizes are small, and an estimate"
+    )]
+    pub(super) fn learn(&mut self, numbers: i64, took: Duration) {
+        let max = self.pace.max_chunk.get() as f64;
+        let size = self.size as f64;
+        let size = match self.pace.target_chunk {
+            // It may have been halved.
+            None => (size * GROWTH).ceil(),
+            // A slow chunk counts at once: others are waiting for its locks.
+            Some(target) if took > target => size * target.as_secs_f64() / took.as_secs_f64(),
+            // A quick chunk with few numbers in it says nothing about large ones.
+            Some(_) if numbers * 2 < i64::try_from(self.size).unwrap_or(i64::MAX) => return,
+            Some(target) => {
+                let now = numbers as f64 / took.as_secs_f64().max(1e-6);
+                let speed = self.speed.map_or(now, |speed| speed + WEIGHT * (now - speed));
+                self.speed = Some(speed);
+                let growth = if took * 4 < target { FAST_GROWTH } else { GROWTH };
+                (speed * target.as_secs_f64()).min(size * growth)
+            }
+        };
+        let size = size.min(max);
+        self.size = (size as usize).max(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizer(target_ms: u64, max: usize) -> Sizer {
+        let max_chunk = NonZeroUsize::new(max).unwrap();
+        Sizer::new(Pace { target_chunk: Some(Duration::from_millis(target_ms)), ..Pace::fixed(max_chunk) })
+    }
+
+    /// Lets chunks go at a speed (numbers a second).
+    fn run(sizer: &mut Sizer, chunks: usize, speed: f64) -> Vec<usize> {
+        let one = |_| {
+            let size = sizer.size().get();
+            #[allow(clippy::cast_precision_loss, reason = "small")]
+            sizer.learn(i64::try_from(size).unwrap(), Duration::from_secs_f64(size as f64 / speed));
+            size
+        };
+        (0..chunks).map(one).collect()
+    }
+
+    #[test]
+    fn it_finds_the_size_that_takes_the_target() {
+        let mut sizer = sizer(250, 100_000);
+        let sizes = run(&mut sizer, 40, 100_000.0);
+        assert!(sizes.windows(2).all(|pair| pair[1] <= pair[0] * 2), "{sizes:?}");
+        assert!((24_000..=25_500).contains(sizes.last().unwrap()), "{sizes:?}");
+        // The database becomes ten times slower: the next chunk is as much smaller.
+        let slower = run(&mut sizer, 3, 10_000.0);
+        assert!(slower[1] <= 2_600, "{slower:?}");
+    }
+
+    #[test]
+    fn it_stays_within_its_bounds() {
+        assert!(run(&mut sizer(250, 3_000), 20, 1e9).iter().all(|size| *size <= 3_000));
+        assert!(run(&mut sizer(250, 3_000), 20, 0.1).iter().all(|size| *size >= 1));
+        let mut fixed = Sizer::new(Pace::fixed(NonZeroUsize::new(7).unwrap()));
+        assert_eq!(run(&mut fixed, 3, 1.0), [7, 7, 7]);
+        fixed.halve();
+        assert_eq!(fixed.size().get(), 3);
+        for _ in 0..9 {
+            fixed.halve();
+        }
+        assert_eq!(fixed.size().get(), 1);
+    }
+
+    #[test]
+    fn a_person_changes_it_while_it_runs() {
+        let mut sizer = sizer(250, 100_000);
+        run(&mut sizer, 40, 100_000.0);
+        sizer.change(PaceChange { target_chunk_ms: Some(25), ..PaceChange::default() });
+        let sizes = run(&mut sizer, 3, 100_000.0);
+        assert!(sizes[1] <= 2_600, "{sizes:?}");
+        let cap = PaceChange { max_chunk: NonZeroUsize::new(10), sleep_ratio: Some(2.0), ..PaceChange::default() };
+        sizer.change(cap);
+        assert_eq!(sizer.size().get(), 10);
+        assert_eq!(sizer.rest(Duration::from_millis(100)), Duration::from_millis(200));
+    }
+}

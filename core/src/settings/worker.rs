@@ -1,0 +1,42 @@
+//! `[worker]`: how sweeps go.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::purge::Pace;
+
+/// `[worker]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerSettings {
+    /// How long a chunk should take; its size follows.
+    #[serde(with = "humantime_serde")]
+    pub target_chunk: Duration,
+    /// Numbers that one transaction takes at most.
+    pub max_chunk: NonZeroUsize,
+    /// Time given to others after a chunk, as a multiple of the time that the chunk took.
+    pub sleep_ratio: f64,
+    /// Above so many numbers a person on a terminal is asked first.
+    pub confirm_above: i64,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self {
+            target_chunk: Duration::from_millis(250),
+            max_chunk: NonZeroUsize::MIN.saturating_add(49_999),
+            sleep_ratio: 0.0,
+            confirm_above: 10_000,
+        }
+    }
+}
+
+impl WorkerSettings {
+    /// How fast a sweep goes that says nothing else.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        Pace { max_chunk: self.max_chunk, target_chunk: Some(self.target_chunk), sleep_ratio: self.sleep_ratio }
+    }
+}

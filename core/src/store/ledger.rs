@@ -1,0 +1,371 @@
+//! The ledger as the process that works on a run writes it: `purge_run` and `purge_run_campaign`.
+//!
+//! A row is written only by its owner, and only from the state in which the owner left it. Whoever finds it otherwise has
+//! lost the run to somebody else.
+
+use std::sync::LazyLock;
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+
+use super::schema::{purge_run, purge_run_campaign};
+use super::{AnyConnection, StoreError};
+use crate::campaign::VdnId;
+use crate::purge::Outcome;
+use crate::result_code::ResultCode;
+use crate::rules::Barred;
+use crate::run::{Counts, NewRun, RunState, Target};
+
+/// A row of `purge_run`.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Insertable)]
+#[diesel(table_name = purge_run)]
+pub(crate) struct RunRow {
+    pub(crate) id: i64,
+    pub(crate) kind: String,
+    pub(crate) policy: Option<String>,
+    pub(crate) actor: String,
+    pub(crate) vdn_id: i32,
+    pub(crate) campaign_id: Option<i64>,
+    pub(crate) criteria: String,
+    pub(crate) archive_history: bool,
+    pub(crate) state: String,
+    pub(crate) matched: i64,
+    pub(crate) deleted: i64,
+    pub(crate) archived: i64,
+    pub(crate) barred: i64,
+    pub(crate) barred_call_ongoing: i64,
+    pub(crate) barred_call_completed: i64,
+    pub(crate) barred_ongoing_task: i64,
+    pub(crate) barred_unknown_status: i64,
+    pub(crate) chunks: i64,
+    pub(crate) cursor: Option<String>,
+    pub(crate) started_at: NaiveDateTime,
+    pub(crate) heartbeat_at: NaiveDateTime,
+    pub(crate) finished_at: Option<NaiveDateTime>,
+    pub(crate) stop_reason: Option<String>,
+    pub(crate) error: Option<String>,
+    pub(crate) request_key: Option<String>,
+    pub(crate) result_code: Option<String>,
+    pub(crate) request_id: Option<String>,
+    pub(crate) client_address: Option<String>,
+    pub(crate) owner: String,
+    pub(crate) throttled_by: Option<String>,
+    pub(crate) restored: i64,
+    pub(crate) pruned: i64,
+}
+
+impl RunRow {
+    /// The row of a run that has not removed anything yet.
+    pub(crate) fn new(id: i64, run: &NewRun, now: NaiveDateTime) -> Result<Self, StoreError> {
+        let criteria = serde_json::to_string(&run.criteria)
+            .map_err(|error| StoreError::Unreadable(format!("the run's criteria: {error}")))?;
+        let one = if let [one] = run.targets[..] { Some(one) } else { None };
+        let first_vdn = run.targets.first().map(|target| target.vdn_id);
+        let one_vdn = first_vdn.filter(|vdn| run.targets.iter().all(|target| target.vdn_id == *vdn));
+        Ok(Self {
+            id,
+            kind: run.kind.as_str().to_owned(),
+            policy: run.policy.clone(),
+            actor: run.actor.clone(),
+            vdn_id: one_vdn.map_or(SEVERAL_VDNS, VdnId::get),
+            campaign_id: one.map(|target| target.campaign_id.get()),
+            criteria,
+            archive_history: run.archive_history,
+            state: RunState::Running.as_str().to_owned(),
+            matched: 0,
+            deleted: 0,
+            archived: 0,
+            barred: 0,
+            barred_call_ongoing: 0,
+            barred_call_completed: 0,
+            barred_ongoing_task: 0,
+            barred_unknown_status: 0,
+            chunks: 0,
+            cursor: None,
+            started_at: now,
+            heartbeat_at: now,
+            finished_at: None,
+            stop_reason: None,
+            error: None,
+            request_key: run.key.clone(),
+            result_code: None,
+            request_id: run.request.as_ref().map(|request| request.id.clone()),
+            client_address: run.request.as_ref().map(|request| request.client_address.clone()),
+            owner: owner().to_owned(),
+            throttled_by: None,
+            restored: 0,
+            pruned: 0,
+        })
+    }
+
+    /// The run id under which numbers go to history, when they do.
+    pub(crate) fn archive_into(&self) -> Option<i64> {
+        self.archive_history.then_some(self.id)
+    }
+
+    /// Ends the run.
+    pub(crate) fn end(&mut self, outcome: &Outcome, code: Option<ResultCode>, now: NaiveDateTime) {
+        self.state = outcome.state().as_str().to_owned();
+        (self.stop_reason, self.error) = match outcome {
+            Outcome::Failed(error) => (None, Some(error.to_string())),
+            other => (other.reason().as_deref().map(fit_stop_reason), None),
+        };
+        self.result_code = code.map(|code| code.as_str().to_owned());
+        self.throttled_by = None;
+        self.heartbeat_at = now;
+        self.finished_at = Some(now);
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let barred = Barred {
+            call_ongoing: self.barred_call_ongoing,
+            call_completed: self.barred_call_completed,
+            ongoing_task: self.barred_ongoing_task,
+            unknown_status: self.barred_unknown_status,
+        };
+        Counts { matched: self.matched, deleted: self.deleted, archived: self.archived, barred }
+    }
+}
+
+/// The length of the columns `stop_reason` and `throttled_by`.
+const STOP_REASON_MAX_CHARS: usize = 255;
+
+/// A reason that fits its column.
+pub(crate) fn fit_stop_reason(reason: &str) -> String {
+    reason.chars().take(STOP_REASON_MAX_CHARS).collect()
+}
+
+/// `purge_run.vdn_id` of a run over campaigns of several VDNs.
+const SEVERAL_VDNS: i32 = 0;
+
+/// A row of `purge_run_campaign`.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Insertable)]
+#[diesel(table_name = purge_run_campaign)]
+pub(crate) struct CampaignRow {
+    pub(crate) run_id: i64,
+    pub(crate) campaign_id: i64,
+    pub(crate) vdn_id: i32,
+    pub(crate) state: String,
+    pub(crate) walk: Option<String>,
+    pub(crate) matched: i64,
+    pub(crate) deleted: i64,
+    pub(crate) archived: i64,
+    pub(crate) barred_call_ongoing: i64,
+    pub(crate) barred_call_completed: i64,
+    pub(crate) barred_ongoing_task: i64,
+    pub(crate) barred_unknown_status: i64,
+    pub(crate) chunks: i64,
+    pub(crate) retries: i64,
+    pub(crate) sql_ms: i64,
+    pub(crate) throttled_ms: i64,
+    pub(crate) slowest_chunk_ms: i64,
+    pub(crate) cursor: Option<String>,
+    pub(crate) stop_reason: Option<String>,
+    pub(crate) error: Option<String>,
+}
+
+impl CampaignRow {
+    pub(crate) fn new(run_id: i64, target: Target) -> Self {
+        Self {
+            run_id,
+            campaign_id: target.campaign_id.get(),
+            vdn_id: target.vdn_id.get(),
+            state: RunState::Planned.as_str().to_owned(),
+            walk: None,
+            matched: 0,
+            deleted: 0,
+            archived: 0,
+            barred_call_ongoing: 0,
+            barred_call_completed: 0,
+            barred_ongoing_task: 0,
+            barred_unknown_status: 0,
+            chunks: 0,
+            retries: 0,
+            sql_ms: 0,
+            throttled_ms: 0,
+            slowest_chunk_ms: 0,
+            cursor: None,
+            stop_reason: None,
+            error: None,
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let barred = Barred {
+            call_ongoing: self.barred_call_ongoing,
+            call_completed: self.barred_call_completed,
+            ongoing_task: self.barred_ongoing_task,
+            unknown_status: self.barred_unknown_status,
+        };
+        Counts { matched: self.matched, deleted: self.deleted, archived: self.archived, barred }
+    }
+}
+
+/// Adds the counts of a chunk to a row of either table.
+macro_rules! add_counts {
+    ($row:expr, $counts:expr) => {
+        $row.matched += $counts.matched;
+        $row.deleted += $counts.deleted;
+        $row.archived += $counts.archived;
+        $row.barred_call_ongoing += $counts.barred.call_ongoing;
+        $row.barred_call_completed += $counts.barred.call_completed;
+        $row.barred_ongoing_task += $counts.barred.ongoing_task;
+        $row.barred_unknown_status += $counts.barred.unknown_status;
+        $row.chunks += 1;
+    };
+}
+
+/// The rows that a chunk is accounted in: the run's, and for a sweep its campaign's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Books {
+    pub(crate) run: RunRow,
+    pub(crate) campaign: Option<CampaignRow>,
+    /// Whether the run is in the ledger by now. A request is written with its first chunk.
+    pub(crate) saved: bool,
+}
+
+impl Books {
+    /// The books after a chunk.
+    pub(crate) fn after(&self, counts: &Counts, cursor: &str, now: NaiveDateTime) -> Self {
+        let mut next = self.clone();
+        add_counts!(next.run, counts);
+        next.run.barred += counts.barred.total();
+        next.run.cursor = Some(cursor.to_owned());
+        next.run.heartbeat_at = now;
+        if let Some(campaign) = &mut next.campaign {
+            add_counts!(campaign, counts);
+            campaign.cursor = Some(cursor.to_owned());
+        }
+        next.saved = true;
+        next
+    }
+}
+
+/// Writes the books that follow `before`.
+///
+/// # Errors
+/// [`StoreError::RunLost`] when the rows are not as this process left them; [`StoreError::KeyTaken`] when another run has
+/// the key.
+pub(crate) fn save(conn: &mut AnyConnection, before: &Books, next: &Books) -> Result<(), StoreError> {
+    if before.saved {
+        update_run(conn, before, &next.run)?;
+    } else {
+        insert_run(conn, &next.run)?;
+    }
+    next.campaign.as_ref().map_or(Ok(()), |campaign| update_campaign(conn, campaign))
+}
+
+/// Puts a run into the ledger.
+pub(crate) fn insert_run(conn: &mut AnyConnection, run: &RunRow) -> Result<(), StoreError> {
+    use diesel::result::{DatabaseErrorKind, Error};
+    match diesel::insert_into(purge_run::table).values(run).execute(conn) {
+        // The id is this process's own: only the key can be another run's.
+        Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) if run.request_key.is_some() => {
+            Err(StoreError::KeyTaken)
+        }
+        done => Ok(done.map(|_| ())?),
+    }
+}
+
+/// Puts a sweep's campaigns into the ledger.
+pub(crate) fn insert_campaigns(conn: &mut AnyConnection, rows: &[CampaignRow]) -> Result<(), StoreError> {
+    for row in rows {
+        diesel::insert_into(purge_run_campaign::table).values(row).execute(conn)?;
+    }
+    Ok(())
+}
+
+fn update_run(conn: &mut AnyConnection, before: &Books, next: &RunRow) -> Result<(), StoreError> {
+    let as_left = purge_run::id
+        .eq(next.id)
+        .and(purge_run::chunks.eq(before.run.chunks))
+        .and(purge_run::owner.eq(&next.owner))
+        .and(purge_run::state.eq_any(active()));
+    let updated = diesel::update(purge_run::table.filter(as_left))
+        .set((
+            // Only what this process changed: a person may have put the run into `stopping` meanwhile.
+            (next.state != before.run.state).then(|| purge_run::state.eq(&next.state)),
+            purge_run::matched.eq(next.matched),
+            purge_run::deleted.eq(next.deleted),
+            purge_run::archived.eq(next.archived),
+            purge_run::barred.eq(next.barred),
+            purge_run::barred_call_ongoing.eq(next.barred_call_ongoing),
+            purge_run::barred_call_completed.eq(next.barred_call_completed),
+            purge_run::barred_ongoing_task.eq(next.barred_ongoing_task),
+            purge_run::barred_unknown_status.eq(next.barred_unknown_status),
+            purge_run::chunks.eq(next.chunks),
+            purge_run::cursor.eq(&next.cursor),
+            purge_run::heartbeat_at.eq(next.heartbeat_at),
+            purge_run::finished_at.eq(next.finished_at),
+            purge_run::stop_reason.eq(&next.stop_reason),
+            purge_run::error.eq(&next.error),
+            purge_run::result_code.eq(&next.result_code),
+            purge_run::throttled_by.eq(&next.throttled_by),
+        ))
+        .execute(conn)?;
+    if updated == 1 { Ok(()) } else { Err(StoreError::RunLost(next.id)) }
+}
+
+fn update_campaign(conn: &mut AnyConnection, next: &CampaignRow) -> Result<(), StoreError> {
+    use purge_run_campaign as c;
+    let row = c::run_id.eq(next.run_id).and(c::campaign_id.eq(next.campaign_id));
+    let updated = diesel::update(c::table.filter(row))
+        .set((
+            c::state.eq(&next.state),
+            c::walk.eq(&next.walk),
+            c::matched.eq(next.matched),
+            c::deleted.eq(next.deleted),
+            c::archived.eq(next.archived),
+            c::barred_call_ongoing.eq(next.barred_call_ongoing),
+            c::barred_call_completed.eq(next.barred_call_completed),
+            c::barred_ongoing_task.eq(next.barred_ongoing_task),
+            c::barred_unknown_status.eq(next.barred_unknown_status),
+            c::chunks.eq(next.chunks),
+            c::retries.eq(next.retries),
+            c::sql_ms.eq(next.sql_ms),
+            c::throttled_ms.eq(next.throttled_ms),
+            c::slowest_chunk_ms.eq(next.slowest_chunk_ms),
+            c::cursor.eq(&next.cursor),
+            c::stop_reason.eq(&next.stop_reason),
+            c::error.eq(&next.error),
+        ))
+        .execute(conn)?;
+    if updated == 1 { Ok(()) } else { Err(StoreError::RunLost(next.run_id)) }
+}
+
+/// Whether the ledger has these books: the answer to a COMMIT that got none.
+pub(crate) fn is_saved(conn: &mut AnyConnection, books: &Books) -> Result<bool, StoreError> {
+    let run = &books.run;
+    let found: Option<(i64, String, String)> = purge_run::table
+        .filter(purge_run::id.eq(run.id))
+        .select((purge_run::chunks, purge_run::owner, purge_run::state))
+        .first(conn)
+        .optional()?;
+    let Some((chunks, owner, state)) = found else { return Ok(false) };
+    // An active run may be in another active state by now; one that has ended must have ended as meant.
+    let is_active = |state: &str| RunState::from_column(state).is_some_and(RunState::is_active);
+    Ok(chunks == run.chunks && owner == run.owner && (state == run.state || is_active(&state) && is_active(&run.state)))
+}
+
+/// Says that the run is alive.
+pub(crate) fn beat(conn: &mut AnyConnection, run_id: i64, now: NaiveDateTime) -> Result<(), StoreError> {
+    let mine = purge_run::id.eq(run_id).and(purge_run::owner.eq(owner())).and(purge_run::state.eq_any(active()));
+    diesel::update(purge_run::table.filter(mine)).set(purge_run::heartbeat_at.eq(now)).execute(conn)?;
+    Ok(())
+}
+
+/// The active states, as the column has them.
+pub(crate) fn active() -> [&'static str; 5] {
+    RunState::ACTIVE.map(RunState::as_str)
+}
+
+/// This process, as the ledger names it: host, process id, and a number that tells it from an earlier one of that id.
+pub(crate) fn owner() -> &'static str {
+    static OWNER: LazyLock<String> = LazyLock::new(|| {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        // The column has 100 characters.
+        let host: String = host.trim().chars().take(64).collect();
+        format!("{host}:{}:{:08x}", std::process::id(), rand::random::<u32>())
+    });
+    &OWNER
+}
