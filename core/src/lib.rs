@@ -22,3 +22,4 @@ pub mod settings;
 pub mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod time_window;

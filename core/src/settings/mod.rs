@@ -1,5 +1,6 @@
 //! The settings, read from one file by both binaries.
 
+mod throttle;
 mod worker;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use crate::campaign::VdnId;
 use crate::rules::OngoingTask;
 
+pub use throttle::ThrottleSettings;
 pub use worker::WorkerSettings;
 
 /// The file that is read when no other is named.

@@ -3,14 +3,18 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use serde::Deserialize;
 
+use super::ThrottleSettings;
 use crate::purge::Pace;
 
 /// `[worker]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerSettings {
+    /// The zone of wall-clock times: windows, schedules, ages. An IANA name.
+    pub time_zone: Tz,
     /// How long a chunk should take; its size follows.
     #[serde(with = "humantime_serde")]
     pub target_chunk: Duration,
@@ -20,15 +24,19 @@ pub struct WorkerSettings {
     pub sleep_ratio: f64,
     /// Above so many numbers a person on a terminal is asked first.
     pub confirm_above: i64,
+    /// What makes every sweep wait for others.
+    pub throttle: ThrottleSettings,
 }
 
 impl Default for WorkerSettings {
     fn default() -> Self {
         Self {
+            time_zone: Tz::UTC,
             target_chunk: Duration::from_millis(250),
             max_chunk: NonZeroUsize::MIN.saturating_add(49_999),
             sleep_ratio: 0.0,
             confirm_above: 10_000,
+            throttle: ThrottleSettings::default(),
         }
     }
 }

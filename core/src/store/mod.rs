@@ -10,6 +10,7 @@ mod error;
 pub mod inspect;
 pub(crate) mod leases;
 pub(crate) mod ledger;
+pub mod load;
 pub mod migrations;
 pub mod numbers;
 mod predicate;

@@ -1,0 +1,79 @@
+//! How busy the database is: what throttles look at.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Double, Nullable};
+
+use super::connection::Backend;
+use super::{AnyConnection, StoreError};
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    value: i64,
+}
+
+/// Queries that the server is running, our own connection not counted. SQLite has no server and runs none.
+///
+/// # Errors
+/// The database's.
+pub fn running_queries(conn: &mut AnyConnection) -> Result<i64, StoreError> {
+    let query = match conn.backend() {
+        Backend::Sqlite => return Ok(0),
+        Backend::Postgres => {
+            "/* load::running_queries */ SELECT count(*) AS value FROM pg_stat_activity \
+             WHERE state = 'active' AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        }
+        Backend::Mysql => {
+            "/* load::running_queries */ SELECT CAST(count(*) AS SIGNED) AS value FROM information_schema.processlist \
+             WHERE command IN ('Query', 'Execute') AND id <> connection_id()"
+        }
+    };
+    Ok(diesel::sql_query(query).get_result::<Count>(conn)?.value)
+}
+
+/// How far the replica that is farthest behind is behind. `None`: there is none, or this backend does not know of any.
+///
+/// # Errors
+/// The database's.
+pub fn replica_lag(conn: &mut AnyConnection) -> Result<Option<Duration>, StoreError> {
+    #[derive(QueryableByName)]
+    struct Lag {
+        #[diesel(sql_type = Nullable<Double>)]
+        value: Option<f64>,
+    }
+    if conn.backend() != Backend::Postgres {
+        return Ok(None);
+    }
+    // A replica that has caught up and has nothing to do reports no lag.
+    let query = "/* load::replica_lag */ SELECT CAST(EXTRACT(epoch FROM max(coalesce(replay_lag, interval '0'))) \
+                 AS double precision) AS value FROM pg_stat_replication";
+    let lag: Lag = diesel::sql_query(query).get_result(conn)?;
+    Ok(lag.value.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok()))
+}
+
+/// How far this MariaDB server is behind the one that it replicates. `None`: it is not replicating.
+///
+/// # Errors
+/// The database's.
+pub fn own_lag(conn: &mut AnyConnection) -> Result<Option<Duration>, StoreError> {
+    #[derive(QueryableByName)]
+    struct Status {
+        #[diesel(sql_type = Nullable<BigInt>, column_name = "Seconds_Behind_Master")]
+        seconds: Option<i64>,
+    }
+    let found: Vec<Status> = diesel::sql_query("SHOW SLAVE STATUS").load(conn)?;
+    let seconds = found.first().and_then(|status| status.seconds);
+    Ok(seconds.map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(0))))
+}
+
+/// The integer that a query of the settings gives.
+///
+/// # Errors
+/// The database's; among them that the query gives no row or no integer.
+pub fn scalar(conn: &mut AnyConnection, query: &str) -> Result<i64, StoreError> {
+    let value = if conn.backend() == Backend::Mysql { "SIGNED" } else { "BIGINT" };
+    let cast = format!("/* load::scalar */ SELECT CAST(({query}) AS {value}) AS value");
+    Ok(diesel::sql_query(cast).get_result::<Count>(conn)?.value)
+}
