@@ -5,6 +5,7 @@ mod database;
 mod demo;
 mod doctor;
 mod exit;
+mod gate;
 mod import;
 mod migrate;
 mod output;
@@ -46,8 +47,8 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Migrate => migrate::run(&settings()?, format),
         Command::Import(args) => import::run(args, &settings()?, format, &stop()?),
         Command::Sweep(args) => {
-            let words = sweep::Invocation { program, config: config.as_deref() };
-            sweep::run(args, &words, &settings()?, format, &stop()?)
+            let invocation = sweep::Invocation { words: std::env::args().collect(), config: config.as_deref() };
+            sweep::run(&args, &invocation, &settings()?, format, &stop()?)
         }
         Command::Runs(args) => runs::run(&args, &settings()?, format),
         Command::Doctor => doctor::run(config.as_deref(), format),

@@ -17,9 +17,13 @@ pub(crate) fn bytes(size: Option<u64>) -> ProgressBar {
     bar(size, template)
 }
 
-/// A bar over numbers that are expected to go.
-pub(crate) fn numbers(total: i64) -> ProgressBar {
-    bar(u64::try_from(total).ok(), "{bar:30} {percent:>3}%  {human_pos}/{human_len}  {rate}  {eta} left  {msg}")
+/// A bar over numbers that are expected to go; a spinner where nobody has counted them.
+pub(crate) fn numbers(total: Option<i64>) -> ProgressBar {
+    let template = match total {
+        Some(_) => "{bar:30} {percent:>3}%  {human_pos}/{human_len}  {rate}  {eta} left  {msg}",
+        None => "{spinner} {human_pos}  {rate}  {msg}",
+    };
+    bar(total.and_then(|total| u64::try_from(total).ok()), template)
 }
 
 /// A spinner for work whose size nobody knows yet.

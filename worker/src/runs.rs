@@ -2,33 +2,84 @@
 
 use std::fmt;
 
-use callsweep_core::run::Run;
+use callsweep_core::purge::PaceChange;
+use callsweep_core::run::{CampaignRun, Run, RunState};
 use callsweep_core::settings::Settings;
+use callsweep_core::store::AnyConnection;
+use callsweep_core::store::controls::{self, RunControl, Wanted};
 use callsweep_core::store::runs::{self, RunFilter};
+use chrono::NaiveDateTime;
 use serde::Serialize;
 
-use crate::cli::RunsArgs;
+use crate::cli::{RunAction, RunsArgs};
 use crate::database;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format, grouped};
+use crate::sweep::actor;
 
 /// Runs the command.
 pub(crate) fn run(args: &RunsArgs, settings: &Settings, format: Format) -> Result<Exit, Failure> {
     let store = database::open(settings)?;
     let mut conn = store.connection()?;
-    if let Some(id) = args.id {
-        let Some(run) = runs::find(&mut conn, id)? else {
-            return Err(Failure::usage(format_args!(
-                "run {id} is not in the ledger. `runs` without an id lists the newest"
-            )));
+    let now = store.clock().timestamp();
+    runs::interrupt_dead(&mut conn, now)?;
+    let Some(id) = args.id else {
+        let filter = RunFilter {
+            kind: args.kind,
+            policy: args.policy.clone(),
+            vdn: args.vdn,
+            campaign: args.campaign,
+            limit: args.limit,
         };
-        output::print(format, &OneRun(run))?;
-    } else {
-        let filter =
-            RunFilter { kind: args.kind, policy: None, vdn: args.vdn, campaign: args.campaign, limit: args.limit };
         output::print(format, &Runs(runs::list(&mut conn, &filter)?))?;
+        return Ok(Exit::Done);
+    };
+    let find = |conn: &mut AnyConnection| {
+        runs::find(conn, id)?.ok_or_else(|| {
+            Failure::usage(format_args!("run {id} is not in the ledger. `runs` without an id lists the newest"))
+        })
+    };
+    let found = find(&mut conn)?;
+    if let Some(action) = args.action {
+        say(&mut conn, &found, action, &args.changes, now)?;
     }
+    let run = find(&mut conn)?;
+    let campaigns = runs::campaigns(&mut conn, id)?;
+    let control = controls::read(&mut conn, id)?;
+    output::print(format, &OneRun { run, campaigns, pace: control.pace })?;
     Ok(Exit::Done)
+}
+
+/// Says something to a run, which it takes to heart before its next chunk.
+fn say(
+    conn: &mut AnyConnection,
+    run: &Run,
+    action: RunAction,
+    changes: &[PaceChange],
+    now: NaiveDateTime,
+) -> Result<(), Failure> {
+    let id = run.id;
+    if (action == RunAction::Set) == changes.is_empty() {
+        return Err(Failure::usage("set takes changes such as target_chunk=100ms, and nothing else does"));
+    }
+    if !RunState::from_column(&run.state).is_some_and(RunState::is_active) {
+        let hint = match run.state.as_str() {
+            "stopped" | "failed" | "interrupted" => format!(". `sweep --resume {id}` goes on with it"),
+            _ => String::new(),
+        };
+        return Err(Failure::usage(format_args!("run {id} is {}: nobody is working on it{hint}", run.state)));
+    }
+    let actor = actor();
+    let said = |before: RunControl| {
+        let wanted = match action {
+            RunAction::Pause => Some(Wanted::Pause),
+            RunAction::Cancel => Some(Wanted::Cancel),
+            RunAction::Resume => None,
+            RunAction::Set => before.wanted,
+        };
+        RunControl { wanted, pace: changes.iter().fold(before.pace, |pace, change| pace.then(*change)), actor }
+    };
+    Ok(controls::say(conn, id, said, now)?)
 }
 
 /// The newest runs, one line each.
@@ -68,12 +119,16 @@ impl fmt::Display for Runs {
 
 /// One run, one line for each thing that is known about it.
 #[derive(Serialize)]
-#[serde(transparent)]
-struct OneRun(Run);
+struct OneRun {
+    #[serde(flatten)]
+    run: Run,
+    campaigns: Vec<CampaignRun>,
+    pace: PaceChange,
+}
 
 impl fmt::Display for OneRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(run) = self;
+        let Self { run, campaigns, pace } = self;
         let mut line = |name: &str, value: &dyn fmt::Display| writeln!(f, "{name:<16} {value}");
         line("run", &run.id)?;
         line("kind", &run.kind)?;
@@ -84,19 +139,47 @@ impl fmt::Display for OneRun {
         line("criteria", &run.criteria)?;
         line("archive history", &if run.archive_history { "yes" } else { "no" })?;
         line("state", &run.state)?;
+        given(&mut line, "held by", run.throttled_by.as_ref())?;
         given(&mut line, "stop reason", run.stop_reason.as_ref())?;
         given(&mut line, "error", run.error.as_ref())?;
         line("matched", &grouped(run.counts.matched))?;
         line("deleted", &grouped(run.counts.deleted))?;
         line("archived", &grouped(run.counts.archived))?;
-        line("barred", &grouped(run.counts.barred.total()))?;
+        line("barred", &run.counts.barred)?;
+        if run.restored + run.pruned > 0 {
+            line("restored", &grouped(run.restored))?;
+            line("pruned", &grouped(run.pruned))?;
+        }
         line("chunks", &grouped(run.chunks))?;
         given(&mut line, "cursor", run.cursor.as_ref())?;
         line("started", &format_args!("{} UTC", run.started_at))?;
-        line("heartbeat", &format_args!("{} UTC", run.heartbeat_at))?;
+        line("heartbeat", &format_args!("{} UTC, by {}", run.heartbeat_at, run.owner))?;
         given(&mut line, "finished", run.finished_at.map(|at| format!("{at} UTC")).as_ref())?;
         given(&mut line, "request key", run.request_key.as_ref())?;
-        given(&mut line, "result code", run.result_code.as_ref())
+        given(&mut line, "request id", run.request_id.as_ref())?;
+        given(&mut line, "client address", run.client_address.as_ref())?;
+        given(&mut line, "result code", run.result_code.as_ref())?;
+        if *pace != PaceChange::default() {
+            line("pace set to", &serde_json::to_string(pace).unwrap_or_default())?;
+        }
+        campaigns.iter().try_for_each(|campaign| {
+            let CampaignRun { campaign_id, state, counts, chunks, retries, .. } = campaign;
+            writeln!(
+                f,
+                "\ncampaign {campaign_id}: {state}{}\n  {} matched, {} deleted, {} archived, {}\n  {} chunks, {} retries, \
+                 {} ms in SQL, {} ms held, slowest chunk {} ms",
+                campaign.stop_reason.as_ref().or(campaign.error.as_ref()).map(|why| format!(" ({why})")).unwrap_or_default(),
+                grouped(counts.matched),
+                grouped(counts.deleted),
+                grouped(counts.archived),
+                counts.barred,
+                grouped(*chunks),
+                grouped(*retries),
+                grouped(campaign.sql_ms),
+                grouped(campaign.throttled_ms),
+                grouped(campaign.slowest_chunk_ms)
+            )
+        })
     }
 }
 

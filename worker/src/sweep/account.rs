@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use callsweep_core::purge::{CampaignReport, Outcome, PurgeReport, StopReason};
-use callsweep_core::run::{Counts, NewRun, RunState};
+use callsweep_core::purge::{CampaignReport, PurgeReport};
+use callsweep_core::run::{Counts, RunState};
 use callsweep_core::store::walk::Walk;
 use serde::Serialize;
 
 use super::preview::reasons;
-use crate::exit::Exit;
+use crate::exit::{Exit, exit_of_run};
 use crate::output::grouped;
 
 /// The account of a run.
@@ -17,8 +17,6 @@ use crate::output::grouped;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Account {
     run_id: i64,
-    vdn_id: i32,
-    campaign_id: i64,
     state: RunState,
     /// Why it was stopped or refused, or the error that ended it.
     reason: Option<String>,
@@ -26,34 +24,44 @@ pub(super) struct Account {
     counts: Counts,
     chunks: i64,
     retries: i64,
-    walk: Option<Walk>,
-    first_chunk_ms: f64,
-    last_chunk_ms: f64,
-    slowest_chunk_ms: f64,
     seconds: f64,
+    campaigns: Vec<CampaignAccount>,
     #[serde(skip)]
     exit: Exit,
 }
 
+/// The account of a run in one campaign.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CampaignAccount {
+    vdn_id: i32,
+    campaign_id: i64,
+    state: RunState,
+    reason: Option<String>,
+    #[serde(flatten)]
+    counts: Counts,
+    chunks: i64,
+    retries: i64,
+    walk: Option<Walk>,
+    sql_ms: f64,
+    throttled_ms: f64,
+    first_chunk_ms: f64,
+    last_chunk_ms: f64,
+    slowest_chunk_ms: f64,
+}
+
 impl Account {
-    pub(super) fn new(run: &NewRun, report: &PurgeReport, took: Duration) -> Self {
-        let campaign = report.campaigns.first();
-        let chunk_ms = |took: fn(&CampaignReport) -> Duration| campaign.map_or(0.0, |campaign| ms(took(campaign)));
+    pub(super) fn new(report: &PurgeReport, took: Duration) -> Self {
         Self {
             run_id: report.run_id,
-            vdn_id: run.targets[0].vdn_id.get(),
-            campaign_id: run.targets[0].campaign_id.get(),
             state: report.outcome.state(),
             reason: report.outcome.reason(),
             counts: report.counts,
             chunks: report.chunks,
             retries: report.retries,
-            walk: campaign.and_then(|campaign| campaign.walk),
-            first_chunk_ms: chunk_ms(|campaign| campaign.first_chunk),
-            last_chunk_ms: chunk_ms(|campaign| campaign.last_chunk),
-            slowest_chunk_ms: chunk_ms(|campaign| campaign.slowest_chunk),
             seconds: took.as_secs_f64(),
-            exit: exit(&report.outcome, &report.counts),
+            campaigns: report.campaigns.iter().map(CampaignAccount::new).collect(),
+            exit: exit_of_run(&report.outcome, &report.counts),
         }
     }
 
@@ -61,16 +69,39 @@ impl Account {
     pub(super) fn exit(&self) -> Exit {
         self.exit
     }
+
+    /// Why the run ended, in one line.
+    pub(super) fn why(&self) -> String {
+        match &self.reason {
+            Some(reason) => format!("{}: {reason}", self.state),
+            None if self.exit == Exit::NothingToDo => format!("{}: nothing matched", self.state),
+            None => format!("{}: all that matched has been looked at", self.state),
+        }
+    }
+
+    /// Whether there may be something left to do.
+    pub(super) fn can_be_resumed(&self) -> bool {
+        matches!(self.state, RunState::Stopped | RunState::Failed)
+    }
 }
 
-fn exit(outcome: &Outcome, counts: &Counts) -> Exit {
-    match outcome {
-        Outcome::Succeeded if counts.matched == 0 => Exit::NothingToDo,
-        Outcome::Succeeded if counts.deleted == 0 => Exit::RefusedByRules,
-        Outcome::Succeeded => Exit::Done,
-        Outcome::Stopped(StopReason::CampaignExecuting) | Outcome::Refused(_) => Exit::RefusedByRules,
-        Outcome::Stopped(_) => Exit::StoppedByPerson,
-        Outcome::Failed(_) => Exit::Failed,
+impl CampaignAccount {
+    fn new(report: &CampaignReport) -> Self {
+        Self {
+            vdn_id: report.target.vdn_id.get(),
+            campaign_id: report.target.campaign_id.get(),
+            state: report.state,
+            reason: report.reason.clone(),
+            counts: report.counts,
+            chunks: report.chunks,
+            retries: report.retries,
+            walk: report.walk,
+            sql_ms: ms(report.sql),
+            throttled_ms: ms(report.throttled),
+            first_chunk_ms: ms(report.first_chunk),
+            last_chunk_ms: ms(report.last_chunk),
+            slowest_chunk_ms: ms(report.slowest_chunk),
+        }
     }
 }
 
@@ -83,8 +114,7 @@ fn ms(duration: Duration) -> f64 {
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts { matched, deleted, archived, barred } = self.counts;
-        let Self { run_id, campaign_id, vdn_id, state, .. } = self;
-        write!(f, "Run {run_id} on campaign {campaign_id} in VDN {vdn_id}: {state}")?;
+        write!(f, "Run {}: {}", self.run_id, self.state)?;
         match &self.reason {
             Some(reason) => writeln!(f, " ({reason})\n")?,
             None => writeln!(f, "\n")?,
@@ -95,39 +125,31 @@ impl fmt::Display for Account {
         writeln!(f, "{:>11} of them archived", grouped(archived))?;
         writeln!(f, "{:>11} chunks, {} retries", grouped(self.chunks), grouped(self.retries))?;
         writeln!(f, "{:>11.1} seconds", self.seconds)?;
-        if let Some(walk) = self.walk {
-            let (first, last, slowest) = (self.first_chunk_ms, self.last_chunk_ms, self.slowest_chunk_ms);
-            writeln!(f, "\nWalk: {walk}. First chunk {first:.0} ms, last {last:.0} ms, slowest {slowest:.0} ms")?;
-        }
-        if *state == RunState::Stopped && self.exit == Exit::StoppedByPerson {
-            writeln!(f, "What is not removed yet is where it was: the same command goes on from there.")?;
-        }
-        Ok(())
+        self.campaigns.iter().try_for_each(|campaign| write!(f, "\n{campaign}"))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use callsweep_core::error::Error;
-    use callsweep_core::rules::Barred;
-
-    use super::*;
-
-    #[test]
-    fn the_exit_code_tells_the_outcome() {
-        let counts = |deleted, call_ongoing| Counts {
-            matched: deleted + call_ongoing,
-            deleted,
-            archived: 0,
-            barred: Barred { call_ongoing, ..Barred::default() },
-        };
-        let person = Outcome::Stopped(StopReason::Person);
-        assert_eq!(exit(&Outcome::Succeeded, &counts(0, 0)), Exit::NothingToDo);
-        assert_eq!(exit(&Outcome::Succeeded, &counts(0, 2)), Exit::RefusedByRules);
-        assert_eq!(exit(&Outcome::Succeeded, &counts(1, 2)), Exit::Done);
-        assert_eq!(exit(&person, &counts(0, 0)), Exit::StoppedByPerson);
-        assert_eq!(exit(&Outcome::Stopped(StopReason::CampaignExecuting), &counts(5, 0)), Exit::RefusedByRules);
-        assert_eq!(exit(&Outcome::Refused(Error::CampaignExecuting), &counts(0, 0)), Exit::RefusedByRules);
-        assert_eq!(exit(&Outcome::Failed(Error::CampaignExecuting), &counts(5, 0)), Exit::Failed);
+impl fmt::Display for CampaignAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Campaign {} in VDN {}: {}", self.campaign_id, self.vdn_id, self.state)?;
+        if let Some(reason) = &self.reason {
+            write!(f, " ({reason})")?;
+        }
+        let Counts { deleted, archived, barred, .. } = self.counts;
+        writeln!(
+            f,
+            "\n  {} deleted, {} archived, {} barred, {} chunks, {} retries",
+            grouped(deleted),
+            grouped(archived),
+            grouped(barred.total()),
+            grouped(self.chunks),
+            grouped(self.retries)
+        )?;
+        if let Some(walk) = self.walk {
+            let (first, last, slowest) = (self.first_chunk_ms, self.last_chunk_ms, self.slowest_chunk_ms);
+            writeln!(f, "  walk: {walk}; first chunk {first:.0} ms, last {last:.0} ms, slowest {slowest:.0} ms")?;
+            writeln!(f, "  {:.1} s in SQL, {:.1} s held", self.sql_ms / 1000.0, self.throttled_ms / 1000.0)?;
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,5 @@
-//! The command that would do what a preview showed.
+//! Commands to paste: the one that does what a preview showed, and the one that goes on with a run.
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 
 use callsweep_core::criteria::CriteriaMembers;
@@ -10,74 +9,82 @@ use crate::exit::Failure;
 
 /// How this command was called.
 pub(crate) struct Invocation<'a> {
-    /// The program, as it was typed.
-    pub(crate) program: String,
+    /// Every word, as it was typed.
+    pub(crate) words: Vec<String>,
     /// `--config`
     pub(crate) config: Option<&'a Path>,
 }
 
 impl Invocation<'_> {
-    /// The command line, ready for a shell. An age has become the time that the preview used: the same numbers go,
+    /// The same command line with `--execute`. An age has become the time that the preview used: the same numbers go,
     /// however much later the command is given.
-    pub(super) fn execute(&self, run: &NewRun, chunk_size: Option<NonZeroUsize>) -> Result<String, Failure> {
-        let CriteriaMembers { session_id, called, custom_field, recycle_time, recycle_type } =
-            run.criteria.clone().into();
-        let mut words = vec![self.program.clone()];
-        words.extend(self.config.map(|file| format!("--config={}", file.display())));
-        words.extend([
-            "sweep".to_owned(),
-            format!("--vdn={}", run.targets[0].vdn_id),
-            format!("--campaign={}", run.targets[0].campaign_id),
-        ]);
-        words.extend(session_id.map(|value| format!("--session-id={}", value.as_str())));
-        words.extend(called.map(|value| format!("--called={}", value.as_str())));
-        words.extend(custom_field.map(|value| format!("--custom-field={}", value.as_str())));
-        words.extend(recycle_type.map(|value| format!("--recycle-type={value}")));
-        words.extend(recycle_time.map(|value| format!("--recycle-time={value}")));
-        words.extend(run.archive_history.then(|| "--archive-history".to_owned()));
-        words.extend(chunk_size.map(|size| format!("--chunk-size={size}")));
+    pub(super) fn execute(&self, new: &NewRun) -> Result<String, Failure> {
+        let members: CriteriaMembers = new.criteria.clone().into();
+        let time = members.recycle_time.map(|time| time.to_string());
+        let mut words = Vec::with_capacity(self.words.len() + 1);
+        let mut is_time = false;
+        for word in &self.words {
+            let resolved = match (&time, word.strip_prefix("--recycle-time=")) {
+                (Some(time), Some(_)) => format!("--recycle-time={time}"),
+                (Some(time), None) if is_time => time.clone(),
+                _ => word.clone(),
+            };
+            is_time = word == "--recycle-time";
+            words.push(resolved);
+        }
         words.push("--execute".to_owned());
-        let joined = shlex::try_join(words.iter().map(String::as_str));
-        joined.map_err(|error| Failure::usage(format_args!("this command line cannot be written for a shell: {error}")))
+        join(&words)
     }
+
+    /// The command that goes on with a run.
+    pub(super) fn resume(&self, run_id: i64) -> Result<String, Failure> {
+        let mut words: Vec<String> = self.words.iter().take(1).cloned().collect();
+        words.extend(self.config.map(|file| format!("--config={}", file.display())));
+        words.extend(["sweep".to_owned(), format!("--resume={run_id}")]);
+        join(&words)
+    }
+}
+
+fn join(words: &[String]) -> Result<String, Failure> {
+    let joined = shlex::try_join(words.iter().map(String::as_str));
+    joined.map_err(|error| Failure::usage(format_args!("this command line cannot be written for a shell: {error}")))
 }
 
 #[cfg(test)]
 mod tests {
-    use callsweep_core::bounds::Bounds;
-    use callsweep_core::campaign::{CampaignId, VdnId};
-    use callsweep_core::criteria::Criteria;
-    use callsweep_core::run::{RunKind, Target};
+    use callsweep_core::clock::Clock;
+    use callsweep_core::settings::Settings;
     use clap::Parser;
 
+    use super::super::plan::new_run;
     use super::*;
-    use crate::cli::{Cli, Command};
+    use crate::cli::{Cli, Command, SweepArgs};
+
+    fn sweep_args(words: &[String]) -> SweepArgs {
+        let Command::Sweep(args) = Cli::try_parse_from(words).unwrap().command else { panic!("{words:?}") };
+        args
+    }
 
     #[test]
     fn a_shell_reads_it_back() {
-        let members =
-            r#"{"sessionId":"a'b","customField":"-x $HOME","recycleTime":"2026-01-30 06:07:08","recycleType":"1"}"#;
-        let criteria: Criteria = serde_json::from_str(members).unwrap();
-        let run = NewRun {
-            kind: RunKind::Manual,
-            policy: None,
-            actor: "dba".to_owned(),
-            targets: vec![Target { vdn_id: VdnId::parse("1").unwrap(), campaign_id: CampaignId::parse("5").unwrap() }],
-            criteria,
-            archive_history: true,
-            bounds: Bounds::default(),
-            key: None,
-            request: None,
-        };
-        let invocation =
-            Invocation { program: "./callsweep-worker".to_owned(), config: Some(Path::new("my file.toml")) };
-        let line = invocation.execute(&run, NonZeroUsize::new(100)).unwrap();
-        let cli = Cli::try_parse_from(shlex::split(&line).unwrap()).unwrap();
-        assert_eq!(cli.config.unwrap(), Path::new("my file.toml"));
-        let Command::Sweep(args) = cli.command else { panic!("{line}") };
-        assert!(args.execute && args.archive_history);
-        assert_eq!((args.session_id.unwrap().as_str(), args.custom_field.unwrap().as_str()), ("a'b", "-x $HOME"));
-        assert_eq!(args.recycle_time.unwrap(), "2026-01-30 06:07:08");
-        assert_eq!(args.chunk_size, NonZeroUsize::new(100));
+        for time in ["--recycle-time=-30d", "--recycle-time -30d"] {
+            let line = format!(
+                "./callsweep-worker --config 'my file.toml' sweep --vdn 1 --campaign 5 --session-id \"a'b\" \
+                 --custom-field '-x $HOME' --recycle-type 1 {time} --archive-history --chunk-size=100"
+            )
+            .replace("--custom-field '-x $HOME'", "--custom-field='-x $HOME'");
+            let words = shlex::split(&line).unwrap();
+            let clock = Clock::from_fn(|| "2026-03-01T06:07:08Z".parse().unwrap());
+            let new = new_run(&sweep_args(&words), &Settings::default(), &clock).unwrap();
+            let invocation = Invocation { words, config: Some(Path::new("my file.toml")) };
+            let again = sweep_args(&shlex::split(&invocation.execute(&new).unwrap()).unwrap());
+            assert!(again.execute && again.archive_history);
+            assert_eq!(again.filter.recycle_time.as_deref(), Some("2026-01-30 06:07:08"));
+            assert_eq!(again.filter.custom_field.as_ref().unwrap().as_str(), "-x $HOME");
+            assert_eq!(again.filter.session_id.as_ref().unwrap().as_str(), "a'b");
+            let resume = shlex::split(&invocation.resume(7).unwrap()).unwrap();
+            assert_eq!(resume, ["./callsweep-worker", "--config=my file.toml", "sweep", "--resume=7"]);
+            assert_eq!(sweep_args(&resume).resume, Some(7));
+        }
     }
 }

@@ -2,73 +2,118 @@
 
 use std::fmt;
 
+use callsweep_core::bounds::Share;
 use callsweep_core::criteria::Criteria;
 use callsweep_core::preview::Preview;
+use callsweep_core::purge::Engine;
 use callsweep_core::rules::Barred;
-use callsweep_core::run::NewRun;
+use callsweep_core::run::{NewRun, Target};
+use callsweep_core::store::numbers;
 use serde::Serialize;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::output::grouped;
 
 /// A preview, with the command that would do it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PreviewReport {
-    vdn_id: i32,
-    campaign_id: i64,
     criteria: Criteria,
     archive_history: bool,
-    #[serde(flatten)]
-    preview: Preview,
+    campaigns: Vec<CampaignPreview>,
+    /// The bound that the run would be over, and by how much.
+    refused: Option<String>,
     execute_command: String,
 }
 
+/// What would happen in one campaign.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CampaignPreview {
+    #[serde(flatten)]
+    target: Target,
+    #[serde(flatten)]
+    preview: Preview,
+}
+
 impl PreviewReport {
-    pub(super) fn new(run: &NewRun, preview: Preview, execute_command: String) -> Self {
-        Self {
-            vdn_id: run.targets[0].vdn_id.get(),
-            campaign_id: run.targets[0].campaign_id.get(),
-            criteria: run.criteria.clone(),
-            archive_history: run.archive_history,
-            preview,
-            execute_command,
+    pub(super) fn new(
+        engine: &Engine,
+        new: &NewRun,
+        campaigns: Vec<(Target, Preview)>,
+        execute_command: String,
+    ) -> Result<Self, Failure> {
+        let mut shares = Vec::new();
+        for (target, preview) in &campaigns {
+            let campaign_id = target.campaign_id;
+            let all = match new.bounds.max_percent {
+                Some(_) => numbers::count(&mut *engine.store.connection()?, campaign_id)?,
+                None => 0,
+            };
+            shares.push(Share { campaign_id, removable: preview.removable, all });
         }
+        Ok(Self {
+            criteria: new.criteria.clone(),
+            archive_history: new.archive_history,
+            campaigns: campaigns.into_iter().map(|(target, preview)| CampaignPreview { target, preview }).collect(),
+            refused: new.bounds.check(&shares).err().map(|exceeded| exceeded.to_string()),
+            execute_command,
+        })
+    }
+
+    /// Numbers that would go.
+    pub(super) fn removable(&self) -> i64 {
+        self.campaigns.iter().map(|campaign| campaign.preview.removable).sum()
     }
 
     /// The exit code that a run would end with, as far as a preview can know.
     pub(super) fn exit(&self) -> Exit {
-        let Preview { matched, removable, campaign_executing, .. } = &self.preview;
-        match (campaign_executing, matched, removable) {
-            (true, ..) => Exit::RefusedByRules,
-            (false, 0, _) => Exit::NothingToDo,
-            (false, _, 0) => Exit::RefusedByRules,
-            (false, ..) => Exit::Done,
+        let all = |is: fn(&Preview) -> bool| self.campaigns.iter().all(|campaign| is(&campaign.preview));
+        if self.refused.is_some() {
+            Exit::RefusedByBound
+        } else if all(|preview| preview.campaign_executing) {
+            Exit::RefusedByRules
+        } else if all(|preview| preview.matched == 0) {
+            Exit::NothingToDo
+        } else if self.removable() == 0 {
+            Exit::RefusedByRules
+        } else {
+            Exit::Done
         }
     }
 }
 
 impl fmt::Display for PreviewReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let preview = &self.preview;
-        writeln!(f, "Preview of campaign {} in VDN {}. Nothing was changed.\n", self.campaign_id, self.vdn_id)?;
-        writeln!(f, "{:>11} match", grouped(preview.matched))?;
-        reasons(f, preview.barred, "stay")?;
         let how = if self.archive_history { "move to history" } else { "are deleted for good" };
-        writeln!(f, "{:>11} {how}", grouped(preview.removable))?;
-        writeln!(f, "\nWalk: {}", preview.walk)?;
-        if preview.campaign_executing {
-            writeln!(f, "The campaign is executing, which bars all its numbers (rules.ongoing_task = \"campaign\").")?;
-        }
-        if !preview.sample.is_empty() {
-            writeln!(f, "\nSome of those that match:")?;
-            for number in &preview.sample {
-                let recycle_time = number.recycle_time.map_or_else(|| "no recycle time".to_owned(), |t| t.to_string());
-                writeln!(f, "  {:<24} {:<10} {recycle_time}", number.called, status(number.status))?;
+        for CampaignPreview { target, preview } in &self.campaigns {
+            let Target { vdn_id, campaign_id } = target;
+            writeln!(f, "Preview of campaign {campaign_id} in VDN {vdn_id}. Nothing was changed.\n")?;
+            writeln!(f, "{:>11} match", grouped(preview.matched))?;
+            reasons(f, preview.barred, "stay")?;
+            writeln!(f, "{:>11} {how}", grouped(preview.removable))?;
+            writeln!(f, "\nWalk: {}", preview.walk)?;
+            if preview.campaign_executing {
+                writeln!(
+                    f,
+                    "The campaign is executing, which bars all its numbers (rules.ongoing_task = \"campaign\")."
+                )?;
             }
+            if !preview.sample.is_empty() {
+                writeln!(f, "\nSome of those that match:")?;
+                for number in &preview.sample {
+                    let recycle_time =
+                        number.recycle_time.map_or_else(|| "no recycle time".to_owned(), |time| time.to_string());
+                    writeln!(f, "  {:<24} {:<10} {recycle_time}", number.called, status(number.status))?;
+                }
+            }
+            writeln!(f)?;
         }
-        if preview.removable > 0 {
-            writeln!(f, "\nTo remove them:\n  {}", self.execute_command)?;
+        if let Some(refused) = &self.refused {
+            writeln!(f, "A run would be refused: {refused}.")?;
+        }
+        if self.removable() > 0 && !self.execute_command.is_empty() {
+            writeln!(f, "To remove them:\n  {}", self.execute_command)?;
         }
         Ok(())
     }

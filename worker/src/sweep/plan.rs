@@ -1,0 +1,163 @@
+//! From flags to what the engine takes.
+
+use callsweep_core::bounds::{Bounds, Expected};
+use callsweep_core::clock::Clock;
+use callsweep_core::criteria::{Criteria, CriteriaMembers};
+use callsweep_core::purge::Pace;
+use callsweep_core::recycle_at;
+use callsweep_core::run::{NewRun, RunKind, Target};
+use callsweep_core::settings::{Settings, ThrottleSettings};
+
+use crate::cli::{BoundArgs, FilterArgs, PaceArgs, SweepArgs, ThrottleArgs};
+use crate::exit::Failure;
+use crate::gate::Limits;
+
+/// What the command line asks for.
+pub(super) fn new_run(args: &SweepArgs, settings: &Settings, clock: &Clock) -> Result<NewRun, Failure> {
+    let vdn_id = args.vdn.ok_or_else(|| Failure::usage("give --vdn N"))?;
+    let mut targets: Vec<Target> = Vec::new();
+    for campaign_id in &args.campaigns {
+        let target = Target { vdn_id, campaign_id: *campaign_id };
+        if !targets.contains(&target) {
+            targets.push(target);
+        }
+    }
+    Ok(NewRun {
+        kind: RunKind::Manual,
+        policy: None,
+        actor: actor(),
+        targets,
+        criteria: criteria(&args.filter, settings, clock)?,
+        archive_history: args.archive_history,
+        bounds: bounds(&args.bounds),
+        key: None,
+        request: None,
+    })
+}
+
+fn criteria(args: &FilterArgs, settings: &Settings, clock: &Clock) -> Result<Criteria, Failure> {
+    let FilterArgs { session_id, called, custom_field, recycle_type, recycle_time } = args.clone();
+    let now = clock.now().with_timezone(&settings.worker.time_zone).naive_local();
+    let recycle_time = match (recycle_time, recycle_type) {
+        (Some(text), Some(recycle_type)) => {
+            let time = recycle_at::recycle_time("--recycle-time", &text, recycle_type, now);
+            Some(time.map_err(Failure::usage)?)
+        }
+        _ => None,
+    };
+    Criteria::new(CriteriaMembers { session_id, called, custom_field, recycle_time, recycle_type }).map_err(|_| {
+        Failure::usage(
+            "sweep needs a filter, or it would take the whole campaign. Give --session-id, --called, --custom-field, or \
+             --recycle-type with --recycle-time",
+        )
+    })
+}
+
+pub(super) fn bounds(args: &BoundArgs) -> Bounds {
+    let tolerance_percent = args.expect_tolerance;
+    Bounds {
+        max_rows: args.max_rows,
+        max_percent: args.max_percent,
+        expect: args.expect.map(|rows| Expected { rows, tolerance_percent }),
+    }
+}
+
+pub(super) fn pace(args: &PaceArgs, settings: &Settings) -> Pace {
+    let usual = settings.worker.pace();
+    let sleep_ratio = args.sleep_ratio.unwrap_or(usual.sleep_ratio);
+    match args.chunk_size {
+        Some(size) => Pace { sleep_ratio, ..Pace::fixed(size) },
+        None => Pace {
+            max_chunk: args.max_chunk.unwrap_or(usual.max_chunk),
+            target_chunk: args.target_chunk.or(usual.target_chunk),
+            sleep_ratio,
+        },
+    }
+}
+
+/// What ends or holds the run: each flag beats its setting.
+pub(super) fn limits(args: &SweepArgs, settings: &Settings) -> Limits {
+    let ThrottleArgs {
+        max_replica_lag,
+        replicas,
+        max_running_queries,
+        throttle_query,
+        throttle_query_max,
+        throttle_http,
+        throttle_file,
+    } = args.throttle.clone();
+    let usual = settings.worker.throttle.clone();
+    let query_max = if throttle_query.is_some() { throttle_query_max } else { usual.query_max };
+    Limits {
+        max_duration: args.bounds.max_duration,
+        stop_file: args.bounds.stop_file.clone(),
+        window: args.bounds.window,
+        throttle: ThrottleSettings {
+            max_replica_lag: max_replica_lag.or(usual.max_replica_lag),
+            replicas: if replicas.is_empty() { usual.replicas } else { replicas },
+            max_running_queries: max_running_queries.or(usual.max_running_queries),
+            query: throttle_query.or(usual.query),
+            query_max,
+            http: throttle_http.or(usual.http),
+            flag_file: throttle_file.or(usual.flag_file),
+            window: usual.window.filter(|_| args.bounds.window.is_none()),
+        },
+    }
+}
+
+/// The length of the ledger's column.
+const ACTOR_MAX_CHARS: usize = 100;
+
+/// Who sits at the keyboard, and where.
+pub(crate) fn actor() -> String {
+    let user =
+        ["SUDO_USER", "USER"].into_iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    let user = user.unwrap_or_else(|| "unknown".to_owned());
+    // Linux only; elsewhere the name of the user has to do.
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let actor = if host.trim().is_empty() { user } else { format!("{user}@{}", host.trim()) };
+    actor.chars().filter(|c| !c.is_control()).take(ACTOR_MAX_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::exit::Exit;
+
+    fn planned(flags: &[&str]) -> Result<NewRun, Failure> {
+        let words = ["callsweep-worker", "sweep", "--vdn", "1", "--campaign", "5"];
+        let Command::Sweep(args) = Cli::parse_from(words.iter().chain(flags)).command else { panic!("no sweep") };
+        let clock = Clock::from_fn(|| "2026-03-01T06:07:08Z".parse().unwrap());
+        new_run(&args, &Settings::default(), &clock)
+    }
+
+    #[test]
+    fn an_age_becomes_a_time() {
+        let run = planned(&["--recycle-type", "1", "--recycle-time", "-30d", "--archive-history"]).unwrap();
+        let criteria = serde_json::to_string(&run.criteria).unwrap();
+        assert_eq!(criteria, r#"{"recycleTime":"2026-01-30 06:07:08","recycleType":"1"}"#);
+        assert!(run.archive_history);
+        assert_eq!(run.kind, RunKind::Manual);
+    }
+
+    #[test]
+    fn no_filter_is_refused() {
+        let failure = planned(&[]).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.to_string().contains("--recycle-type with --recycle-time"), "{failure}");
+    }
+
+    #[test]
+    fn a_campaign_that_is_given_twice_is_swept_once() {
+        assert_eq!(planned(&["--campaign", "6", "--campaign", "5", "--called", "1"]).unwrap().targets.len(), 2);
+    }
+
+    #[test]
+    fn the_actor_fits_the_ledger() {
+        let chars = actor().chars().count();
+        assert!((1..=ACTOR_MAX_CHARS).contains(&chars));
+    }
+}
