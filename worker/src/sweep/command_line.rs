@@ -62,7 +62,7 @@ mod tests {
 
     fn sweep_args(words: &[String]) -> SweepArgs {
         let Command::Sweep(args) = Cli::try_parse_from(words).unwrap().command else { panic!("{words:?}") };
-        args
+        *args
     }
 
     #[test]
