@@ -1,6 +1,6 @@
 //! A run meets other programs' locks: it waits, tries again, and says how often.
 
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
@@ -53,12 +53,12 @@ fn waiting(conn: &mut AnyConnection) -> i64 {
     diesel::sql_query(query).get_result::<Sessions>(conn).unwrap().sessions
 }
 
-/// Returns when so many sessions wait, or an attempt was made again.
+/// Returns when so many sessions wait, an attempt was made again, or the sweep has ended without either.
 fn until_waiting(db: &TestDatabase, sessions: i64, tried_again: &mpsc::Receiver<()>) {
     // InnoDB refreshes what it shows only when nobody has looked for 100 ms.
     let look_every = Duration::from_millis(150);
     let mut conn = db.connect();
-    while waiting(&mut conn) < sessions && tried_again.recv_timeout(look_every).is_err() {}
+    while waiting(&mut conn) < sessions && tried_again.recv_timeout(look_every) == Err(RecvTimeoutError::Timeout) {}
 }
 
 /// Sweeps while another program holds what `sql` wrote; it commits as soon as `release` returns.

@@ -22,7 +22,7 @@ use crate::support::{STATUSES, engine, ledger_of, manual, watch};
 const CASES: u32 = 96;
 
 /// Few values, so that they meet.
-const TEXTS: [&str; 2] = ["1", "2"];
+const TEXTS: [&str; 3] = ["1", "1", "2"];
 const TIMES: [&str; 5] =
     ["2020-12-03 23:59:59", "2020-12-04 00:00:00", "2020-12-04 17:57:00", "2020-12-04 17:57:01", "2020-12-05 00:00:00"];
 
@@ -58,13 +58,13 @@ fn cases() -> impl Strategy<Value = Case> {
         });
         numbers.collect()
     });
-    let filter = || weighted(0.3, select(&TEXTS));
-    let recycle = weighted(0.6, (select(&["1", "2", "3"]), select(&TIMES)));
+    let filter = || weighted(0.2, select(&TEXTS));
+    let recycle = weighted(0.8, (select(&["1", "2", "3"]), select(&TIMES)));
     let filters = (filter(), filter(), filter(), recycle)
         .prop_map(|(session_id, called, custom_field, recycle)| Filters { session_id, called, custom_field, recycle })
         .prop_filter("a filter is needed", |filters| filters.members() != "{}");
     let status = select(&[0, 0, 1, 2, 5, 6, 77]);
-    let moments = prop::collection::vec(prop::collection::vec((1..16_i64, status), 0..3), 0..12);
+    let moments = prop::collection::vec(prop::collection::vec((1..16_i64, status), 0..6), 0..24);
     (numbers, filters, any::<bool>(), 1..6_usize, moments).prop_map(
         |(numbers, filters, archive, chunk_size, moments)| Case { numbers, filters, archive, chunk_size, moments },
     )
