@@ -214,6 +214,10 @@ impl r2d2::HandleError<StoreError> for LogConnectError {
 }
 
 fn without_password(text: &str) -> Result<String, StoreError> {
+    if !is_escaped(text) {
+        let how = "in a user name or password, write % / ? # @ as %25 %2F %3F %23 %40";
+        return Err(StoreError::InvalidUrl(how.to_owned()));
+    }
     let mut url = Url::parse(text).map_err(|error| StoreError::InvalidUrl(error.to_string()))?;
     if url.password().is_some() && url.set_password(Some("***")).is_err() {
         return Err(StoreError::InvalidUrl("it has a password but no host".to_owned()));
@@ -223,6 +227,15 @@ fn without_password(text: &str) -> Result<String, StoreError> {
         url.set_query(Some("…"));
     }
     Ok(url.into())
+}
+
+/// Whether the parts of a URL are where they seem to be. Otherwise a part of the password is shown as something else,
+/// or a driver repeats it in its error.
+fn is_escaped(text: &str) -> bool {
+    let starts_with_hex = |after: &str| after.len() >= 2 && after.bytes().take(2).all(|b| b.is_ascii_hexdigit());
+    let (_, parts) = text.split_once("://").unwrap_or_default();
+    let beyond_host = parts.find(['/', '?', '#']).and_then(|at| parts.get(at..)).unwrap_or_default();
+    text.split('%').skip(1).all(starts_with_hex) && !beyond_host.contains(['@', '#'])
 }
 
 /// A `file:` URI, because only a URI can say that a missing file must not be made.

@@ -2,5 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod conformance;
+mod contention;
+mod errors;
+mod kill;
 mod kit;
+mod model;
+mod schema;
 mod support;

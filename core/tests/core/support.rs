@@ -1,16 +1,21 @@
 //! What most tests here begin with.
 
 use std::num::NonZeroUsize;
+use std::sync::mpsc;
 
 use callsweep_core::bounds::Bounds;
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
 use callsweep_core::criteria::Criteria;
+use callsweep_core::error::Error;
 use callsweep_core::number::{NewNumber, NumberStatus};
-use callsweep_core::purge::{Control, Engine, Outcome, Pace, PurgeReport, purge};
+use callsweep_core::preview::{Preview, preview};
+use callsweep_core::purge::{Control, Engine, Gate, Outcome, Pace, Progress, PurgeReport, StopReason, purge, resume};
 use callsweep_core::rules::OngoingTask;
 use callsweep_core::run::{NewRun, Run, RunKind, Target};
+use callsweep_core::store::walk::Walk;
 use callsweep_core::store::{AnyConnection, Store, runs};
 use callsweep_core::testkit::{TestDatabase, sample};
+use diesel::connection::SimpleConnection as _;
 
 /// Every status that Callsweep knows.
 pub(crate) const STATUSES: [NumberStatus; 5] =
@@ -48,6 +53,67 @@ pub(crate) fn sweep(engine: &Engine, run: &NewRun) -> PurgeReport {
     report
 }
 
+/// Lets a run go to its end, whatever that is, and looks on after each chunk.
+pub(crate) fn watch(engine: &Engine, run: &NewRun, progress: impl FnMut(&Progress)) -> PurgeReport {
+    purge(engine, run, &mut after_each_chunk(progress)).unwrap()
+}
+
+/// As [`watch`], for a run that is in the ledger already.
+pub(crate) fn watch_resumed(engine: &Engine, run_id: i64, progress: impl FnMut(&Progress)) -> PurgeReport {
+    resume(engine, run_id, Bounds::default(), &mut after_each_chunk(progress)).unwrap()
+}
+
+fn after_each_chunk<'a>(mut look: impl FnMut(&Progress) + 'a) -> Control<'a> {
+    let progress = move |now: &Progress| {
+        if now.chunk.is_some() {
+            look(now);
+        }
+    };
+    Control { progress: Box::new(progress), ..Control::unattended() }
+}
+
+/// A person stops the run after so many chunks.
+pub(crate) fn stop_after(engine: &Engine, run: &NewRun, chunks: i64) -> PurgeReport {
+    let gate = |now: &Progress| if now.chunks == chunks { Gate::Stop(StopReason::Person) } else { Gate::Go };
+    let report = purge(engine, run, &mut Control { gate: Box::new(gate), ..Control::unattended() }).unwrap();
+    assert!(matches!(report.outcome, Outcome::Stopped(StopReason::Person)), "{:?}", report.outcome);
+    report
+}
+
+/// What the run would do in its only campaign.
+pub(crate) fn look_ahead(engine: &Engine, run: &NewRun, stop: bool) -> Result<Option<Preview>, Error> {
+    preview(engine, run.targets[0], &run.criteria, &|| stop)
+}
+
+/// Which index led through the only campaign of a run.
+pub(crate) fn walk(report: &PurgeReport) -> Option<Walk> {
+    report.campaigns[0].walk
+}
+
+/// What another program does to the tables.
+pub(crate) fn execute(conn: &mut AnyConnection, sql: &str) {
+    conn.batch_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+/// The ledger's row, which must say what the report says.
+pub(crate) fn ledger_of(conn: &mut AnyConnection, report: &PurgeReport) -> Run {
+    let row = ledger(conn, report.run_id);
+    assert_eq!((row.counts, row.chunks), (report.counts, report.chunks));
+    check_sums(&row);
+    let campaigns = runs::campaigns(conn, report.run_id).unwrap();
+    for (campaign, of) in campaigns.iter().zip(&report.campaigns) {
+        assert_eq!((campaign.counts, campaign.chunks), (of.counts, of.chunks));
+    }
+    row
+}
+
+/// What is true of every row of the ledger.
+pub(crate) fn check_sums(row: &Run) {
+    let counts = row.counts;
+    assert_eq!(counts.matched, counts.deleted + counts.barred.total());
+    assert_eq!(counts.archived, if row.archive_history { counts.deleted } else { 0 });
+}
+
 /// The ledger's row.
 pub(crate) fn ledger(conn: &mut AnyConnection, run_id: i64) -> Run {
     runs::find(conn, run_id).unwrap().expect("the run is in the ledger")
@@ -59,4 +125,32 @@ pub(crate) fn campaign(db: &TestDatabase, id: i64, numbers: &[NewNumber]) -> Cam
     let campaign = sample::campaign(&mut conn, id, CampaignStatus::Suspended);
     sample::insert(&mut conn, campaign, numbers);
     campaign
+}
+
+/// Runs `work`, whose thread tells `tried_again` whenever the engine makes an attempt again.
+pub(crate) fn tell_retries<T>(tried_again: mpsc::Sender<()>, work: impl FnOnce() -> T) -> T {
+    tracing::subscriber::with_default(Retries(tried_again), work)
+}
+
+/// Hears what `store/retry.rs` logs.
+struct Retries(mpsc::Sender<()>);
+
+impl tracing::Subscriber for Retries {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "callsweep_core::store::retry"
+    }
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        // Closed when the test has heard enough.
+        let _ = self.0.send(());
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
 }

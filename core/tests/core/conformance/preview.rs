@@ -1,0 +1,104 @@
+//! A preview says what the run would do, and does nothing.
+
+use callsweep_core::campaign::{CampaignId, CampaignStatus};
+use callsweep_core::error::Error;
+use callsweep_core::number::{NewNumber, mask};
+use callsweep_core::on_each_backend;
+use callsweep_core::preview::Preview;
+use callsweep_core::purge::Engine;
+use callsweep_core::rules::OngoingTask;
+use callsweep_core::run::NewRun;
+use callsweep_core::store::runs::{self, RunFilter};
+use callsweep_core::testkit::sample::{self, number, numbers};
+use callsweep_core::testkit::tables;
+
+use crate::support::{STATUSES, campaign, engine, look_ahead, manual, sweep, walk};
+
+/// One for each walk by an index, and some that combine.
+const MEMBERS: [&str; 8] = [
+    r#"{"sessionId":"s7"}"#,
+    r#"{"called":"13800000001"}"#,
+    r#"{"customField":"batch-1"}"#,
+    r#"{"recycleTime":"2020-12-04 17:57:00","recycleType":"1"}"#,
+    r#"{"recycleTime":"2020-12-04 17:57:00","recycleType":"2"}"#,
+    r#"{"recycleTime":"2020-12-04 17:57:00","recycleType":"3"}"#,
+    r#"{"customField":"batch-2","recycleTime":"2020-12-04 17:57:00","recycleType":"1"}"#,
+    r#"{"customField":"nobody has this"}"#,
+];
+
+fn look(engine: &Engine, run: &NewRun) -> Preview {
+    look_ahead(engine, run, false).unwrap().expect("nobody stopped it")
+}
+
+on_each_backend! {
+    fn it_equals_the_run_and_changes_nothing(db) {
+        let mut conn = db.connect();
+        let mut next = 1..;
+        for (size, seed) in [(3, 1), (5_000, 2)] {
+            let engine = engine(db.store(), size);
+            for members in MEMBERS {
+                let campaign = campaign(db, next.next().unwrap(), &numbers(300, seed));
+                let run = manual(campaign, members, true);
+                let before = tables::numbers(&mut conn, campaign);
+                let seen = look(&engine, &run);
+                assert_eq!(tables::numbers(&mut conn, campaign), before, "{members}");
+                assert_eq!(tables::history(&mut conn, campaign), [], "{members}");
+                let listed = RunFilter { campaign: Some(campaign), ..RunFilter::default() };
+                assert_eq!(runs::list(&mut conn, &listed).unwrap(), [], "{members}");
+
+                let done = sweep(&engine, &run);
+                assert_eq!(Some(seen.walk), walk(&done), "{members}");
+                assert_eq!((seen.matched, seen.removable), (done.counts.matched, done.counts.deleted), "{members}");
+                assert_eq!(seen.barred, done.counts.barred, "{members}");
+                assert!(!seen.campaign_executing);
+            }
+        }
+    }
+
+    fn its_sample_is_masked_and_of_those_that_match(db) {
+        let (engine, mut conn) = (engine(db.store(), 2), db.connect());
+        let campaign = campaign(db, 1, &numbers(300, 3));
+        for (members, expected) in [
+            (r#"{"customField":"batch-1"}"#, 10),
+            (r#"{"customField":"batch-3"}"#, 1),
+            (r#"{"customField":"batch-4"}"#, 0),
+        ] {
+            let sample = look(&engine, &manual(campaign, members, true)).sample;
+            assert_eq!(sample.len(), expected, "{members}");
+            let batch = serde_json::from_str::<serde_json::Value>(members).unwrap()["customField"].clone();
+            let all = tables::numbers(&mut conn, campaign);
+            for shown in sample {
+                assert!(shown.called.chars().rev().skip(2).all(|c| c == '•'), "{}", shown.called);
+                let is_one = all.iter().any(|number| {
+                    number.custom_field.as_deref() == batch.as_str()
+                        && (mask(&number.called), number.status, number.recycle_time)
+                            == (shown.called.clone(), shown.status, shown.recycle_time)
+                });
+                assert!(is_one, "{shown:?} is none of {members}");
+            }
+        }
+    }
+
+    fn an_executing_campaign_shows_that_nothing_would_go(db) {
+        let (mut engine, mut conn) = (engine(db.store(), 2), db.connect());
+        let campaign = sample::campaign(&mut conn, 1, CampaignStatus::Executing);
+        let each: Vec<_> = (1..).zip(STATUSES).map(|(id, status)| NewNumber { status, ..number(id) }).collect();
+        sample::insert(&mut conn, campaign, &each);
+        let run = manual(campaign, r#"{"customField":"batch"}"#, true);
+        let seen = look(&engine, &run);
+        assert_eq!((seen.matched, seen.removable, seen.campaign_executing), (5, 0, true));
+        assert_eq!((seen.barred.ongoing_task, seen.barred.total()), (2, 5));
+        engine.rules = OngoingTask::Number;
+        let seen = look(&engine, &run);
+        assert_eq!((seen.matched, seen.removable, seen.campaign_executing), (5, 1, false));
+    }
+
+    fn it_can_be_stopped_and_knows_its_campaign(db) {
+        let engine = engine(db.store(), 2);
+        let campaign = campaign(db, 1, &numbers(100, 4));
+        let run = manual(campaign, r#"{"customField":"batch-0"}"#, true);
+        assert_eq!(look_ahead(&engine, &run, true).unwrap(), None);
+        let nowhere = manual(CampaignId::try_from(404).unwrap(), MEMBERS[0], true);
+        assert!(matches!(look_ahead(&engine, &nowhere, false), Err(Error::NoSuchCampaign { .. })));
+    }
+}

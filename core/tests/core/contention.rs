@@ -1,0 +1,209 @@
+//! A run meets other programs' locks: it waits, tries again, and says how often.
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use callsweep_core::campaign::CampaignId;
+use callsweep_core::number::{CustomField, NewNumber};
+use callsweep_core::on_each_backend;
+use callsweep_core::purge::{Outcome, PurgeReport, StopReason};
+use callsweep_core::store::{AnyConnection, Backend};
+use callsweep_core::testkit::TestDatabase;
+use callsweep_core::testkit::sample::number;
+use callsweep_core::testkit::tables;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+use crate::support::{campaign, engine, execute, ledger_of, manual, sweep, tell_retries, watch};
+
+const BATCH: &str = r#"{"customField":"batch"}"#;
+
+fn ten() -> Vec<NewNumber> {
+    (1..=10).map(number).collect()
+}
+
+/// Another program's transaction, open.
+fn begin(db: &TestDatabase, sql: &str) -> AnyConnection {
+    let mut conn = db.connect();
+    execute(&mut conn, if db.backend() == Backend::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" });
+    execute(&mut conn, sql);
+    conn
+}
+
+/// How many sessions of this database wait for a lock. SQLite cannot say.
+fn waiting(conn: &mut AnyConnection) -> i64 {
+    #[derive(QueryableByName)]
+    struct Sessions {
+        #[diesel(sql_type = BigInt)]
+        sessions: i64,
+    }
+    let query = match conn.backend() {
+        Backend::Sqlite => return 0,
+        Backend::Postgres => {
+            "SELECT count(*) AS sessions FROM pg_stat_activity \
+             WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        }
+        Backend::Mysql => {
+            "SELECT count(*) AS sessions FROM information_schema.innodb_trx t \
+             JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id \
+             WHERE t.trx_state = 'LOCK WAIT' AND p.db = DATABASE()"
+        }
+    };
+    diesel::sql_query(query).get_result::<Sessions>(conn).unwrap().sessions
+}
+
+/// Returns when so many sessions wait, an attempt was made again, or the sweep has ended without either.
+fn until_waiting(db: &TestDatabase, sessions: i64, tried_again: &mpsc::Receiver<()>) {
+    // InnoDB refreshes what it shows only when nobody has looked for 100 ms.
+    let look_every = Duration::from_millis(150);
+    let mut conn = db.connect();
+    while waiting(&mut conn) < sessions && tried_again.recv_timeout(look_every) == Err(RecvTimeoutError::Timeout) {}
+}
+
+/// Sweeps while another program holds what `sql` wrote; it commits as soon as `release` returns.
+fn sweep_beside(
+    db: &TestDatabase,
+    campaign: CampaignId,
+    sql: &str,
+    release: impl FnOnce(&mpsc::Receiver<()>),
+) -> PurgeReport {
+    let engine = engine(db.store(), 4);
+    let mut holder = begin(db, sql);
+    let (sender, tried_again) = mpsc::channel();
+    thread::scope(|scope| {
+        let run = manual(campaign, BATCH, true);
+        let sweep = scope.spawn(move || tell_retries(sender, || watch(&engine, &run, |_| ())));
+        release(&tried_again);
+        execute(&mut holder, "COMMIT");
+        sweep.join().unwrap()
+    })
+}
+
+on_each_backend! {
+    fn a_row_lock_is_waited_for_and_the_attempt_made_again(db) {
+        let mut conn = db.connect();
+        let campaign = campaign(db, 1, &ten());
+        let sql = format!("UPDATE call_data SET priority = 9 WHERE campaign_id = {campaign} AND id = 6");
+        let report = sweep_beside(db, campaign, &sql, |tried_again| tried_again.recv().unwrap());
+        assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
+        assert!(report.retries > 0);
+        assert_eq!(ledger_of(&mut conn, &report).counts.archived, 10);
+        let moved = tables::history(&mut conn, campaign);
+        assert_eq!(moved.iter().map(|row| row.number.priority).collect::<Vec<_>>(), [3, 3, 3, 3, 3, 9, 3, 3, 3, 3]);
+    }
+
+    fn a_number_that_is_taken_while_the_chunk_waits_for_it_stays(db) {
+        let mut conn = db.connect();
+        let campaign = campaign(db, 1, &ten());
+        let sql = format!("UPDATE call_data SET status = 1 WHERE campaign_id = {campaign} AND id = 6");
+        let report = sweep_beside(db, campaign, &sql, |tried_again| until_waiting(db, 1, tried_again));
+        assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
+        let row = ledger_of(&mut conn, &report);
+        assert_eq!((row.counts.matched, row.counts.deleted, row.counts.barred.ongoing_task), (10, 9, 1));
+        assert_eq!(Vec::from_iter(tables::ids(&mut conn, campaign)), [6]);
+        assert!(!tables::history_ids(&mut conn, campaign).contains(&6));
+    }
+
+    fn a_campaign_that_starts_while_the_chunk_waits_bars_all_of_it(db) {
+        let mut conn = db.connect();
+        let campaign = campaign(db, 1, &ten());
+        let sql = format!("UPDATE campaign SET status = 2 WHERE id = {campaign}");
+        let report = sweep_beside(db, campaign, &sql, |tried_again| until_waiting(db, 1, tried_again));
+        assert!(
+            matches!(report.outcome, Outcome::Refused(_) | Outcome::Stopped(StopReason::CampaignExecuting)),
+            "{:?}",
+            report.outcome
+        );
+        assert_eq!(ledger_of(&mut conn, &report).counts.deleted, 0);
+        assert_eq!(tables::ids(&mut conn, campaign).len(), 10);
+    }
+
+    fn a_number_that_enters_while_the_chunk_waits_is_moved_whole_or_stays(db) {
+        // Numbers 4 and 6 change places between what goes and what does not: equal counts, another set.
+        let mut conn = db.connect();
+        let other = NewNumber { custom_field: Some(CustomField::parse("other").unwrap()), ..number(4) };
+        let numbers: Vec<_> = (1..=8).map(|id| if id == 4 { other.clone() } else { number(id) }).collect();
+        let campaign = campaign(db, 1, &numbers);
+        let sql = format!(
+            "UPDATE call_data SET custom_field = CASE id WHEN 4 THEN 'batch' ELSE 'other' END \
+             WHERE campaign_id = {campaign} AND id IN (4, 6)"
+        );
+        let report = sweep_beside(db, campaign, &sql, |tried_again| until_waiting(db, 1, tried_again));
+        let (stay, moved) = (tables::ids(&mut conn, campaign), tables::history_ids(&mut conn, campaign));
+        assert!(stay.is_disjoint(&moved));
+        assert_eq!(&stay | &moved, (1..=8).collect());
+        assert!(stay.contains(&6));
+        assert_eq!(usize::try_from(ledger_of(&mut conn, &report).counts.archived).unwrap(), moved.len());
+    }
+
+    fn a_deadlock_is_tried_again(db) {
+        if db.backend() == Backend::Sqlite {
+            return; // It has one writer, so there is nobody to deadlock with.
+        }
+        let mut conn = db.connect();
+        let (here, heavy) = (campaign(db, 1, &ten()), campaign(db, 2, &(1..=500).map(number).collect::<Vec<_>>()));
+        let touch = |id| format!("UPDATE call_data SET priority = 4 WHERE campaign_id = {here} AND id = {id}");
+        let mut gate = begin(db, &touch(2));
+        // InnoDB fells the transaction that has written less; PostgreSQL the one that looks for a deadlock first.
+        let mut other = begin(db, &format!("UPDATE call_data SET priority = 4 WHERE campaign_id = {heavy}"));
+        if db.backend() == Backend::Postgres {
+            execute(&mut other, "SET deadlock_timeout = '10min'");
+        }
+        execute(&mut other, &touch(3));
+        let (engine, run) = (engine(db.store(), 5_000), manual(here, BATCH, true));
+        let (sender, tried_again) = mpsc::channel();
+        let report = thread::scope(|scope| {
+            // The chunk has number 1 and waits at the gate, the other has number 3 and waits for 1; then the gate opens.
+            let sweep = scope.spawn(|| tell_retries(sender, || sweep(&engine, &run)));
+            until_waiting(db, 1, &tried_again);
+            let other = scope.spawn(move || {
+                execute(&mut other, &touch(1));
+                execute(&mut other, "COMMIT");
+            });
+            until_waiting(db, 2, &tried_again);
+            execute(&mut gate, "COMMIT");
+            other.join().unwrap();
+            sweep.join().unwrap()
+        });
+        assert!(report.retries > 0);
+        assert_eq!(ledger_of(&mut conn, &report).counts.archived, 10);
+        let moved = tables::history(&mut conn, here);
+        assert_eq!(moved.iter().filter(|row| row.number.priority == 4).count(), 3);
+    }
+
+    fn a_lost_connection_is_made_again(db) {
+        let campaign = campaign(db, 1, &ten());
+        let mut other = db.connect();
+        let report = watch(&engine(db.store(), 2), &manual(campaign, BATCH, true), |_| disconnect_others(&mut other));
+        assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
+        let mut conn = db.connect();
+        let row = ledger_of(&mut conn, &report);
+        assert_eq!((row.counts.archived, row.chunks >= 5), (10, true));
+        assert_eq!(tables::history_ids(&mut conn, campaign).len(), 10);
+    }
+}
+
+/// Ends every other session of this database, as an administrator would.
+fn disconnect_others(conn: &mut AnyConnection) {
+    #[derive(QueryableByName)]
+    struct Session {
+        #[diesel(sql_type = BigInt)]
+        id: i64,
+    }
+    match conn.backend() {
+        Backend::Sqlite => {}
+        Backend::Postgres => execute(
+            conn,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        ),
+        Backend::Mysql => {
+            let others = "SELECT CAST(id AS SIGNED) AS id FROM information_schema.processlist \
+                          WHERE db = DATABASE() AND id <> CONNECTION_ID()";
+            for session in diesel::sql_query(others).load::<Session>(conn).unwrap() {
+                execute(conn, &format!("KILL {}", session.id));
+            }
+        }
+    }
+}
