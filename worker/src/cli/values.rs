@@ -80,7 +80,7 @@ mod tests {
         );
         assert_eq!(campaign_name(&"字".repeat(100)).unwrap().chars().count(), 100);
         assert_eq!(run_kind("manual").unwrap(), RunKind::Manual);
-        assert!(run_kind("other").unwrap_err().contains("request, policy or manual"));
+        assert!(run_kind("other").unwrap_err().contains("request, policy, manual, restore or prune"));
     }
 
     #[test]
