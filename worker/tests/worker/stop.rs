@@ -29,7 +29,8 @@ fn stops_by(db: &TestDatabase, signal: &str) {
     let child = worker.start(&format!("{words} --chunk-size 1"));
     let deadline = Instant::now() + BEGINS_WITHIN;
     let all = RunFilter { kind: None, vdn: None, campaign: None, limit: 1 };
-    while !runs::list(&mut conn, &all).unwrap().first().is_some_and(|run| run.chunks > 0) {
+    let mut has_begun = || runs::list(&mut conn, &all).unwrap().iter().any(|run| run.chunks > 0);
+    while !has_begun() {
         assert!(Instant::now() < deadline, "no chunk");
         std::thread::yield_now();
     }
