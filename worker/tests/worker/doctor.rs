@@ -16,7 +16,7 @@ on_each_backend! {
         }
         let (setting, version) = match db.backend() {
             Backend::Sqlite => ("synchronous", "SQLite 3."),
-            Backend::Postgres => ("synchronous_commit", "PostgreSQL"),
+            Backend::Postgres => ("synchronous_commit", " PostgreSQL 1"),
             Backend::Mysql => ("innodb_flush_log_at_trx_commit", "MySQL/MariaDB"),
         };
         says(&text, &[setting, version]);

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use callsweep_core::campaign::CampaignStatus;
 use callsweep_core::number::NewNumber;
 use callsweep_core::on_each_backend;
-use callsweep_core::store::runs::{self, RunFilter};
 use callsweep_core::testkit::{TestDatabase, sample, tables};
 use serde_json::{Value, json};
 
@@ -28,11 +27,9 @@ fn stops_by(db: &TestDatabase, signal: &str) {
     let words = "sweep --vdn 1 --campaign 5 --custom-field batch --archive-history --execute --format json";
     let child = worker.start(&format!("{words} --chunk-size 1"));
     let deadline = Instant::now() + BEGINS_WITHIN;
-    let all = RunFilter { kind: None, vdn: None, campaign: None, limit: 1 };
-    let mut has_begun = || runs::list(&mut conn, &all).unwrap().iter().any(|run| run.chunks > 0);
+    let has_begun = || worker.reports_json(0, "runs")[0]["chunks"].as_i64() > Some(0);
     while !has_begun() {
         assert!(Instant::now() < deadline, "no chunk");
-        std::thread::yield_now();
     }
     assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
     let stopped = Ran::read(child);
