@@ -81,10 +81,10 @@ on_each_backend! {
         assert_eq!((&account["matched"], &account["deleted"], &account["archived"]), (&json!(30), &json!(15), &json!(0)));
         assert!(account["chunks"].as_i64().unwrap() > 1, "{account}");
         let run = worker.reports_json(0, &format!("runs {}", account["runId"]));
-        for member in ["state", "matched", "deleted", "archived", "chunks"] {
+        for member in ["state", "matched", "deleted", "archived", "barred", "chunks"] {
             assert_eq!(run[member], account[member], "{member}");
         }
-        assert_eq!((&run["barred"], &run["barredByReason"]), (&json!(15), &account["barred"]));
+        assert_eq!(run["barred"]["callCompleted"], 8);
         let conn = &mut db.connect();
         assert_eq!(tables::ids(conn, campaign), (16..=31).collect());
         assert_eq!(tables::history(conn, campaign), []);
