@@ -85,6 +85,10 @@ impl fmt::Debug for ConnectionManager {
 /// transaction to end, short enough to be noticed.
 const LOCK_WAIT: &str = "5s";
 
+/// Pages of 4 KiB in SQLite's log before they are copied into the file. A chunk changes several thousand pages, many of
+/// them the next chunk's too; at SQLite's own 1,000 each commit would copy them.
+const SQLITE_CHECKPOINT_PAGES: u32 = 10_000;
+
 impl ConnectionManager {
     /// Reads a database URL. `create`: a SQLite file that is missing is made.
     pub(crate) fn new(url: &SecretString, create: bool) -> Result<Self, StoreError> {
@@ -150,7 +154,10 @@ impl ConnectionManager {
         match conn.backend() {
             // Readers and one writer side by side; a commit is on disk when it is reported.
             Backend::Sqlite => {
-                conn.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+                conn.batch_execute(
+                    "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
+                )?;
+                conn.batch_execute(&format!("PRAGMA wal_autocheckpoint = {SQLITE_CHECKPOINT_PAGES}"))
             }
             Backend::Postgres => {
                 conn.batch_execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED")?;

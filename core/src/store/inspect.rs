@@ -53,7 +53,12 @@ fn version(conn: &mut AnyConnection) -> Result<Finding, StoreError> {
     let backend = conn.backend();
     let version = values(
         conn,
-        if backend == Backend::Sqlite { "SELECT sqlite_version() AS value" } else { "SELECT version() AS value" },
+        match backend {
+            Backend::Sqlite => "SELECT sqlite_version() AS value",
+            // version() has the product's name and the compiler's in it.
+            Backend::Postgres => "SELECT current_setting('server_version') AS value",
+            Backend::Mysql => "SELECT version() AS value",
+        },
     )?;
     let detail = format!("{backend} {}", version.join(""));
     Ok(Finding { topic: "server version".to_owned(), detail, verdict: Verdict::Ok })

@@ -9,7 +9,7 @@ use callsweep_core::campaign::{CampaignId, VdnId};
 use callsweep_core::purge::PaceChange;
 use callsweep_core::run::RunKind;
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::exit::Exit;
 use crate::output::Format;
@@ -55,6 +55,7 @@ pub(crate) enum Command {
 /// The columns are sessionId, called, caller, callData, customField, recycleTime and priority, in any order. The first
 /// line names them. Only called is required. An empty cell is a value that is not given.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("into").required(true).args(["campaign", "create_campaign"])))]
 pub(crate) struct ImportArgs {
     /// The CSV file, in UTF-8
     pub(crate) file: PathBuf,
@@ -64,7 +65,7 @@ pub(crate) struct ImportArgs {
     pub(crate) vdn: VdnId,
 
     /// The campaign that gets the numbers
-    #[arg(long, value_name = "ID", required_unless_present = "create_campaign", conflicts_with = "create_campaign")]
+    #[arg(long, value_name = "ID")]
     pub(crate) campaign: Option<CampaignId>,
 
     /// Make a campaign of this name for the numbers

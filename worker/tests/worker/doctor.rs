@@ -1,0 +1,64 @@
+use callsweep_core::on_each_backend;
+use callsweep_core::store::Backend;
+use callsweep_core::testkit::TestDatabase;
+use diesel::connection::SimpleConnection as _;
+use serde_json::json;
+use url::Url;
+
+use crate::program::{Worker, says};
+
+on_each_backend! {
+    fn everything_is_as_it_must_be(db) {
+        let worker = Worker::on(db);
+        let text = worker.reports(0, "doctor");
+        for topic in ["settings", "connection", "schema", "server version", "indexes"] {
+            says(&text, &[&format!("ok       {topic} ")]);
+        }
+        let (setting, version) = match db.backend() {
+            Backend::Sqlite => ("synchronous", "SQLite 3."),
+            Backend::Postgres => ("synchronous_commit", " PostgreSQL 1"),
+            Backend::Mysql => ("innodb_flush_log_at_trx_commit", "MySQL/MariaDB"),
+        };
+        says(&text, &[setting, version]);
+        assert!(!text.contains("failure"), "{text}");
+
+        let findings = worker.reports_json(0, "doctor");
+        let schema = findings.as_array().unwrap().iter().find(|finding| finding["topic"] == "schema").unwrap();
+        assert_eq!(*schema, json!({ "topic": "schema", "detail": "current", "verdict": "ok" }));
+    }
+
+    fn a_missing_index_is_named(db) {
+        let of = if db.backend() == Backend::Mysql { " ON call_data" } else { "" };
+        db.connect().batch_execute(&format!("DROP INDEX call_data_called{of}")).unwrap();
+        let text = Worker::on(db).reports(1, "doctor");
+        says(&text, &["failure  indexes", "missing on call_data: call_data_called;"]);
+        assert!(!text.contains("call_data_custom_field"), "{text}");
+    }
+
+    fn who_is_not_let_in_is_told_without_the_password(db) {
+        if db.backend() == Backend::Sqlite {
+            return;
+        }
+        let mut url: Url = db.url().parse().unwrap();
+        url.set_username("nobody").unwrap();
+        url.set_password(Some("wr0ng-passw0rd")).unwrap();
+        let worker = Worker::without_settings();
+        worker.write("callsweep.toml", format!("[database]\nurl = \"{url}\"\n"));
+        for text in [worker.reports(1, "doctor"), worker.refuses(1, "runs")] {
+            says(&text, &["cannot connect to", "nobody", "127.0.0.1"]);
+            assert!(!text.contains("wr0ng-passw0rd"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_there_is_a_finding() {
+    let db = TestDatabase::new(Backend::Sqlite);
+    let worker = Worker::on(&db);
+    says(&worker.reports(1, "doctor --config none.toml"), &["failure  settings", "none.toml does not exist"]);
+
+    let worker = Worker::without_settings();
+    let text = worker.reports(1, "doctor");
+    says(&text, &["ok       settings", "failure  connection", "callsweep.db", "callsweep-worker migrate"]);
+    assert!(!worker.dir().join("callsweep.db").exists());
+}

@@ -1,0 +1,12 @@
+//! Tests of the program itself, as a DBA and a scheduler start it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod command_line;
+mod demo;
+mod doctor;
+mod import;
+mod migrate;
+mod program;
+mod runs;
+mod stop;
+mod sweep;
