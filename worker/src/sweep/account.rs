@@ -26,6 +26,8 @@ pub(super) struct Account {
     retries: i64,
     seconds: f64,
     campaigns: Vec<CampaignAccount>,
+    /// Goes on with a run that has something left to do.
+    resume_command: Option<String>,
     #[serde(skip)]
     exit: Exit,
 }
@@ -51,8 +53,11 @@ struct CampaignAccount {
 }
 
 impl Account {
-    pub(super) fn new(report: &PurgeReport, took: Duration) -> Self {
+    /// `resume_command` goes on with the run, if there may be something left to do.
+    pub(super) fn new(report: &PurgeReport, took: Duration, resume_command: String) -> Self {
+        let can_be_resumed = matches!(report.outcome.state(), RunState::Stopped | RunState::Failed);
         Self {
+            resume_command: can_be_resumed.then_some(resume_command),
             run_id: report.run_id,
             state: report.outcome.state(),
             reason: report.outcome.reason(),
@@ -77,11 +82,6 @@ impl Account {
             None if self.exit == Exit::NothingToDo => format!("{}: nothing matched", self.state),
             None => format!("{}: all that matched has been looked at", self.state),
         }
-    }
-
-    /// Whether there may be something left to do.
-    pub(super) fn can_be_resumed(&self) -> bool {
-        matches!(self.state, RunState::Stopped | RunState::Failed)
     }
 }
 
@@ -125,7 +125,11 @@ impl fmt::Display for Account {
         writeln!(f, "{:>11} of them archived", grouped(archived))?;
         writeln!(f, "{:>11} chunks, {} retries", grouped(self.chunks), grouped(self.retries))?;
         writeln!(f, "{:>11.1} seconds", self.seconds)?;
-        self.campaigns.iter().try_for_each(|campaign| write!(f, "\n{campaign}"))
+        self.campaigns.iter().try_for_each(|campaign| write!(f, "\n{campaign}"))?;
+        match &self.resume_command {
+            Some(command) => writeln!(f, "\nTo go on from there:\n  {command}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use callsweep_core::clock::Clock;
 use callsweep_core::error::Error;
-use callsweep_core::purge::{Control, Engine, Progress, PurgeReport, purge, resume};
+use callsweep_core::purge::{Control, Engine, Progress, purge, resume};
 use callsweep_core::run::{NewRun, Target};
 use callsweep_core::settings::Settings;
 
@@ -37,6 +37,9 @@ pub(crate) fn run(
     format: Format,
     stop: &Stop,
 ) -> Result<Exit, Failure> {
+    if args.yes && !args.execute && args.resume.is_none() {
+        return Err(Failure::usage("--yes goes with --execute: a preview asks nothing"));
+    }
     let new = if args.resume.is_some() { None } else { Some(plan::new_run(args, settings, &Clock::system())?) };
     let store = database::open(settings)?;
     let engine = Engine { store, rules: settings.rules.ongoing_task, pace: plan::pace(&args.pace, settings) };
@@ -75,25 +78,12 @@ pub(crate) fn run(
     drop(control);
     watch.end();
     let report = done.or_else(|error| Err(explain(&engine, new.as_ref(), error)?))?;
-    tell(args, invocation, &report, &Account::new(&report, begun.elapsed()), format)
-}
-
-/// Prints the account, and says how to go on with a run that can be resumed.
-fn tell(
-    args: &SweepArgs,
-    invocation: &Invocation<'_>,
-    report: &PurgeReport,
-    account: &Account,
-    format: Format,
-) -> Result<Exit, Failure> {
+    let account = Account::new(&report, begun.elapsed(), invocation.resume(report.run_id)?);
     if !args.quiet {
-        output::print(format, account)?;
+        output::print(format, &account)?;
     }
     if args.why {
         output::note(format_args!("why: {}", account.why()));
-    }
-    if account.can_be_resumed() && !args.quiet {
-        output::note(format_args!("To go on from there:\n  {}", invocation.resume(report.run_id)?));
     }
     Ok(account.exit())
 }

@@ -20,6 +20,10 @@ use crate::output::grouped;
 pub(super) struct PreviewReport {
     criteria: Criteria,
     archive_history: bool,
+    /// In all campaigns together, as the two that follow.
+    matched: i64,
+    removable: i64,
+    barred: Barred,
     campaigns: Vec<CampaignPreview>,
     /// The bound that the run would be over, and by how much.
     refused: Option<String>,
@@ -55,6 +59,12 @@ impl PreviewReport {
         Ok(Self {
             criteria: new.criteria.clone(),
             archive_history: new.archive_history,
+            matched: campaigns.iter().map(|(_, preview)| preview.matched).sum(),
+            removable: campaigns.iter().map(|(_, preview)| preview.removable).sum(),
+            barred: campaigns.iter().fold(Barred::default(), |mut sum, (_, preview)| {
+                sum += preview.barred;
+                sum
+            }),
             campaigns: campaigns.into_iter().map(|(target, preview)| CampaignPreview { target, preview }).collect(),
             refused: new.bounds.check(&shares).err().map(|exceeded| exceeded.to_string()),
             execute_command,
@@ -63,7 +73,7 @@ impl PreviewReport {
 
     /// Numbers that would go.
     pub(super) fn removable(&self) -> i64 {
-        self.campaigns.iter().map(|campaign| campaign.preview.removable).sum()
+        self.removable
     }
 
     /// The exit code that a run would end with, as far as a preview can know.
@@ -73,9 +83,9 @@ impl PreviewReport {
             Exit::RefusedByBound
         } else if all(|preview| preview.campaign_executing) {
             Exit::RefusedByRules
-        } else if all(|preview| preview.matched == 0) {
+        } else if self.matched == 0 {
             Exit::NothingToDo
-        } else if self.removable() == 0 {
+        } else if self.removable == 0 {
             Exit::RefusedByRules
         } else {
             Exit::Done
@@ -112,7 +122,7 @@ impl fmt::Display for PreviewReport {
         if let Some(refused) = &self.refused {
             writeln!(f, "A run would be refused: {refused}.")?;
         }
-        if self.removable() > 0 && !self.execute_command.is_empty() {
+        if self.removable > 0 && !self.execute_command.is_empty() {
             writeln!(f, "To remove them:\n  {}", self.execute_command)?;
         }
         Ok(())

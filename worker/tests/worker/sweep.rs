@@ -48,8 +48,9 @@ on_each_backend! {
         let preview = worker.reports_json(0, "sweep --vdn 1 --campaign 5 --custom-field batch --archive-history");
         assert_eq!((&preview["matched"], &preview["removable"]), (&json!(30), &json!(15)));
         let barred = json!({ "callOngoing": 2, "callCompleted": 8, "ongoingTask": 5, "unknownStatus": 0 });
-        assert_eq!((&preview["barred"], &preview["walk"]), (&barred, &json!("custom_field index")));
-        assert_eq!((&preview["archiveHistory"], preview["sample"].as_array().unwrap().len()), (&json!(true), 10));
+        let shown = &preview["campaigns"][0];
+        assert_eq!((&preview["barred"], &shown["walk"]), (&barred, &json!("custom_field index")));
+        assert_eq!((&preview["archiveHistory"], shown["sample"].as_array().unwrap().len()), (&json!(true), 10));
         assert_eq!(preview["criteria"], json!({ "customField": "batch" }));
 
         assert_eq!(tables::numbers(&mut db.connect(), campaign), before);
