@@ -93,7 +93,7 @@ fn guide(
     writeln!(out, "\nPreview a sweep into the history table; add --execute to do it:\n")?;
     writeln!(
         out,
-        "  CALLSWEEP_DATABASE__URL={} cargo run --release -p callsweep-worker -- sweep --vdn {} --campaign {} \
+        "  export CALLSWEEP_DATABASE__URL={}\n  cargo run --release -p callsweep-worker -- sweep --vdn {} --campaign {} \
          --recycle-type 1 --recycle-time '-7d' --archive-history",
         quoted(&database_url(database)),
         campaign.vdn_id,

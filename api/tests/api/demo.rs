@@ -49,6 +49,6 @@ fn the_printed_call_deletes_one_number_however_often_the_demo_is_run() {
             .filter_map(|line| line.strip_suffix(" numbers")?.rsplit(' ').next()?.parse::<i64>().ok())
             .sum();
         assert_eq!(numbers, total, "{printed}");
-        assert!(printed.contains("CALLSWEEP_DATABASE__URL=sqlite://callsweep-demo.db cargo run"), "{printed}");
+        assert!(printed.contains("export CALLSWEEP_DATABASE__URL=sqlite://callsweep-demo.db\n"), "{printed}");
     }
 }
