@@ -120,7 +120,7 @@ impl Drop for TestServer {
 }
 
 fn key((access_key, secret_key): (&str, &str), vdns: Vdns) -> KeySettings {
-    KeySettings { access_key: access_key.to_owned(), secret_key: secret_key.into(), vdns }
+    KeySettings::new(access_key, secret_key, vdns)
 }
 
 pub(crate) fn add_campaign(store: &Store, id: i64, status: CampaignStatus) {
