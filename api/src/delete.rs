@@ -22,6 +22,7 @@ use crate::answer::{self, Answer, Detail};
 use crate::auth::canonical::WireRequest;
 use crate::auth::{Caller, Keys};
 use crate::body::DeleteCall;
+use crate::connections::Busy;
 use crate::limits::{InFlight, Limits, OverLimit};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
@@ -53,6 +54,7 @@ pub const ROUTE: &str = "/rest/isales/v1/openapi/campaigns/{vdnId}/calldata/{cam
 
 /// Answers every request that reaches the server; there is one route, and the rest is 404.
 pub async fn handle(request: HttpRequest, payload: web::Payload, endpoint: web::Data<Endpoint>) -> HttpResponse {
+    let _busy = Busy::of(&request);
     let mut log = AccessLog::begin(&request, &endpoint.metrics);
     let span = log.span();
     let answered = answer(&request, payload, &endpoint, &mut log).instrument(span).await;

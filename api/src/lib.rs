@@ -9,6 +9,7 @@ pub mod auth;
 pub mod body;
 pub mod cli;
 pub mod client;
+pub mod connections;
 pub mod delete;
 pub mod demo;
 pub mod limits;

@@ -1,7 +1,6 @@
 //! Keys and certificates are read again while the server runs. What cannot be used changes nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::web;
 use callsweep_core::settings::{Settings, SettingsError};
@@ -10,9 +9,6 @@ use tracing::{error, info};
 use crate::auth::Keys;
 use crate::delete::Endpoint;
 use crate::tls::Tls;
-
-/// How often the files of `[api.tls]` are looked at.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// A hand on a running server. What it does is told in the log and the metrics.
 #[derive(Clone)]

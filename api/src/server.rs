@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 use std::{io, thread};
 
 use actix_web::dev::Server;
@@ -16,12 +17,13 @@ use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
 use crate::auth::{Keys, KeysError};
+use crate::connections::Connections;
 use crate::delete::{self, Endpoint};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::ops::{self, Health};
 use crate::queue::Queue;
-use crate::reload::{self, Reload};
+use crate::reload::Reload;
 use crate::tls::{Tls, TlsError};
 
 /// Why the server does not start. Each text says what to do.
@@ -52,6 +54,7 @@ pub struct Application {
     ops_address: SocketAddr,
     health: web::Data<Health>,
     reload: Reload,
+    connections: Arc<Connections>,
 }
 
 /// What the listeners of the endpoint share.
@@ -84,6 +87,9 @@ fn connections_of_worker(connections: usize, workers: usize) -> usize {
 /// More connections than a machine has file descriptors.
 const NO_LIMIT: usize = u32::MAX as usize;
 
+/// How often certificates are looked at, buckets forgotten and slow connections cut.
+const CHORES_EVERY: Duration = Duration::from_secs(2);
+
 impl Application {
     /// Takes the addresses and makes sure that the work can be done. To be called inside the runtime that will run
     /// it. A port of 0 is replaced by a free one.
@@ -98,9 +104,11 @@ impl Application {
         let (metrics, registry) = Metrics::new();
         let (endpoint, registry) = (web::Data::new(endpoint(settings, store, metrics)?), web::Data::new(registry));
 
-        let data = endpoint.clone();
+        let connections = Arc::new(Connections::new(settings.api.keep_alive + settings.api.header_timeout));
+        let (data, of_connections) = (endpoint.clone(), connections.clone());
         let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let api = HttpServer::new(move || App::new().app_data(data.clone()).default_service(web::to(delete::handle)))
+            .on_connect(move |io, data| of_connections.add(io, data))
             .workers(workers)
             // Each worker may have to serve all of the queue's seats.
             .worker_max_blocking_threads(seats(&endpoint.engine.store))
@@ -136,7 +144,7 @@ impl Application {
         // Binding to one address opens one listener.
         let (address, ops_address) = (api.addrs()[0], ops.addrs()[0]);
         let reload = Reload { endpoint, tls };
-        Ok(Self { api: api.run(), ops: ops.run(), address, ops_address, health, reload })
+        Ok(Self { api: api.run(), ops: ops.run(), address, ops_address, health, reload, connections })
     }
 
     /// Where the endpoint listens.
@@ -163,12 +171,13 @@ impl Application {
     /// # Errors
     /// A listener broke.
     pub async fn run_until_stopped(self, stop: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { mut api, ops, address, ops_address, health, reload } = self;
+        let Self { mut api, ops, address, ops_address, health, reload, connections } = self;
         let chores = actix_web::rt::spawn(async move {
             loop {
-                tokio::time::sleep(reload::LOOK_EVERY).await;
+                tokio::time::sleep(CHORES_EVERY).await;
                 reload.changed_tls();
                 reload.endpoint.limits.forget_full();
+                connections.cut_slow();
             }
         });
         info!(%address, %ops_address, "listening");

@@ -54,7 +54,7 @@ on_each_backend! {
         drop(TestServer::start(db));
         let secret = dir.path().join("secret");
         std::fs::write(&secret, "from a file\n").unwrap();
-        let file_key = format!("[[api.keys]]\naccess_key = \"f\"\nsecret_key_file = {secret:?}\nvdns = \"all\"\n");
+        let file_key = format!("[[api.keys]]\naccess_key = \"f\"\nsecret_key_file = \"{}\"\nvdns = \"all\"\n", secret.display());
         write_settings(dir.path(), db.url(), &file_key);
         let mut server = Running::start(program(dir.path(), &[]));
         let status = |server: &Running, key: (&str, &str)| {

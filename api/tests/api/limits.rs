@@ -1,6 +1,6 @@
 //! What a client cannot take from the others: requests, time, connections, rows.
 
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
@@ -94,6 +94,20 @@ on_each_backend! {
         let mut stream = http::connect(server.address);
         stream.write_all(&call().head()[..20]).unwrap();
         assert_eq!(Response::parse(&http::read_to_end(&mut stream)).status, 408);
+    }
+
+    fn a_slow_head_of_a_later_request_is_not_waited_for(db) {
+        let server = TestServer::start_with(db, |settings| {
+            settings.api.header_timeout = Duration::from_millis(100);
+            settings.api.keep_alive = Duration::from_millis(100);
+        });
+        let mut stream = http::connect(server.address);
+        assert_eq!(http::exchange_kept_alive(&mut stream, &call()).status, 200);
+        stream.write_all(&call().head()[..20]).unwrap();
+        let mut rest = Vec::new();
+        let ended = stream.read_to_end(&mut rest);
+        assert!(!ended.is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "the connection is still open");
+        assert!(rest.is_empty(), "{:?}", String::from_utf8_lossy(&rest));
     }
 
     fn headers_have_a_limit(db) {

@@ -212,3 +212,60 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
         _ => Err(de::Error::custom(format_args!("{text:?} is no time; write one such as \"2s\" or \"250ms\""))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    /// The indented block of the settings page.
+    fn sample() -> String {
+        let page = include_str!("../../../docs/operators/settings.md");
+        let lines = page.lines().skip_while(|line| !line.starts_with("    [database]"));
+        let block = lines.take_while(|line| line.is_empty() || line.starts_with("    "));
+        block.map(|line| line.trim_start().to_owned() + "\n").collect()
+    }
+
+    fn load(text: &str) -> Settings {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("callsweep.toml");
+        std::fs::write(&file, text).unwrap();
+        Settings::load(Some(&file)).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn the_page_shows_the_defaults() {
+        let mut shown = load(&sample());
+        assert_eq!(shown.api.keys.len(), 1);
+        shown.api.keys.clear();
+        assert_eq!(format!("{shown:?}"), format!("{:?}", Settings::default()));
+    }
+
+    #[test]
+    fn what_the_page_leaves_out_is_right_too() {
+        let whole: String =
+            sample().lines().map(|line| line.strip_prefix("# ").unwrap_or(line).to_owned() + "\n").collect();
+        let api = load(&whole).api;
+        assert!(api.max_rows.is_some() && api.otlp_endpoint.is_some());
+        assert!(api.tls.unwrap().client_ca.is_some());
+        let key = &api.keys[0];
+        assert_eq!((key.addresses.len(), key.expires.is_some(), key.max_rows.is_some()), (2, true, true));
+        assert!(key.secret_key_file.is_some() && key.secret_key_env.is_some() && key.previous_secret_key.is_some());
+    }
+
+    #[test]
+    fn a_time_is_written_with_its_unit() {
+        let read = |text: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join("callsweep.toml");
+            std::fs::write(&file, format!("[api]\nqueue_timeout = {text}\n")).unwrap();
+            Settings::load(Some(&file)).map(|settings| settings.api.queue_timeout).map_err(|error| error.to_string())
+        };
+        assert_eq!(read("\"250ms\""), Ok(Duration::from_millis(250)));
+        assert_eq!(read("\"1m 30s\""), Ok(Duration::from_secs(90)));
+        for wrong in ["\"0s\"", "\"2\"", "\"soon\"", "2"] {
+            let error = read(wrong).unwrap_err();
+            assert!(error.contains("queue_timeout") && error.contains("250ms"), "{wrong}: {error}");
+        }
+    }
+}
