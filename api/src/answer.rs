@@ -68,7 +68,7 @@ impl Answer {
 
     /// Asks the client to come back after this time: in whole seconds, and not at once.
     #[must_use]
-    pub fn retry_after(self, wait: Duration) -> Self {
+    pub fn come_back_after(self, wait: Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         Self { retry_after: Some(seconds.max(1)), ..self }
     }

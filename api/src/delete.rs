@@ -120,13 +120,13 @@ fn over_limit(over: OverLimit, log: &AccessLog) -> Answer {
         "key_concurrency" => ("too many requests of this key at the same time", "此accessKey的并发请求过多"),
         _ => ("too many requests", "请求过于频繁"),
     };
-    Answer::refusal(StatusCode::TOO_MANY_REQUESTS, english, chinese).retry_after(over.wait)
+    Answer::refusal(StatusCode::TOO_MANY_REQUESTS, english, chinese).come_back_after(over.wait)
 }
 
 /// By the time that the client comes back another request has usually ended.
 fn busy() -> Answer {
     let (english, chinese) = ("the server is busy, try again", "服务器繁忙，请重试");
-    Answer::refusal(StatusCode::SERVICE_UNAVAILABLE, english, chinese).retry_after(Duration::from_secs(1))
+    Answer::refusal(StatusCode::SERVICE_UNAVAILABLE, english, chinese).come_back_after(Duration::from_secs(1))
 }
 
 /// Counts the headers' names and values. actix-web itself takes 128 KiB and 96 headers.

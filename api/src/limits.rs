@@ -90,8 +90,9 @@ impl Limits {
 
 /// `None`: no limit.
 fn bucket<K: Hash + Eq + Clone>(per_second: u32, burst: u32) -> Option<DefaultKeyedRateLimiter<K>> {
-    let quota = Quota::per_second(NonZeroU32::new(per_second)?);
-    Some(RateLimiter::keyed(quota.allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN))))
+    let per_second = NonZeroU32::new(per_second)?;
+    let burst = NonZeroU32::new(burst).unwrap_or(per_second);
+    Some(RateLimiter::keyed(Quota::per_second(per_second).allow_burst(burst)))
 }
 
 fn take<K: Hash + Eq + Clone>(

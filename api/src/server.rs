@@ -13,6 +13,7 @@ use callsweep_core::error::Error;
 use callsweep_core::purge::{Engine, Pace};
 use callsweep_core::settings::{ApiSettings, Settings, SettingsError};
 use callsweep_core::store::{Store, StoreError, migrations};
+use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
@@ -87,6 +88,63 @@ fn connections_of_worker(connections: usize, workers: usize) -> usize {
 /// More connections than a machine has file descriptors.
 const NO_LIMIT: usize = u32::MAX as usize;
 
+fn serve_api(
+    settings: &ApiSettings,
+    endpoint: web::Data<Endpoint>,
+    tls: Option<&Tls>,
+    connections: Arc<Connections>,
+) -> Result<(Server, SocketAddr), StartError> {
+    let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let seats = seats(&endpoint.engine.store);
+    let server =
+        HttpServer::new(move || App::new().app_data(endpoint.clone()).default_service(web::to(delete::handle)))
+            .on_connect(move |io, data| connections.add(io, data))
+            .workers(workers)
+            // Each worker may have to serve all of the queue's seats.
+            .worker_max_blocking_threads(seats)
+            .max_connections(connections_of_worker(settings.limits.connections, workers))
+            .client_request_timeout(settings.header_timeout)
+            .tls_handshake_timeout(settings.header_timeout)
+            .keep_alive(settings.keep_alive)
+            .disable_signals()
+            .shutdown_timeout(settings.shutdown_timeout_seconds);
+    let address = settings.listen;
+    let bound = match tls {
+        Some(tls) => server.bind_rustls_0_23(address, tls.server_config()?),
+        None => server.bind(address),
+    };
+    let server =
+        bound.map_err(|reason| StartError::Listen { address, reason, setting: "api.listen", flag: "--listen" })?;
+    if tls.is_none() && !address.ip().is_loopback() {
+        warn!(%address, "plain HTTP on an address that others reach: set [api.tls], or end TLS before it");
+    }
+    // Binding to one address opens one listener.
+    let address = server.addrs()[0];
+    Ok((server.run(), address))
+}
+
+fn serve_ops(
+    settings: &ApiSettings,
+    health: web::Data<Health>,
+    endpoint: web::Data<Endpoint>,
+    registry: Registry,
+) -> Result<(Server, SocketAddr), StartError> {
+    let registry = web::Data::new(registry);
+    let address = settings.ops_listen;
+    let server = HttpServer::new(move || {
+        let app = App::new().app_data(health.clone()).app_data(endpoint.clone()).app_data(registry.clone());
+        app.configure(ops::routes)
+    })
+    .workers(1)
+    // Checks that hang do not pile up.
+    .worker_max_blocking_threads(2)
+    .disable_signals()
+    .bind(address)
+    .map_err(|reason| StartError::Listen { address, reason, setting: "api.ops_listen", flag: "--ops-listen" })?;
+    let address = server.addrs()[0];
+    Ok((server.run(), address))
+}
+
 /// How often certificates are looked at, buckets forgotten and slow connections cut.
 const CHORES_EVERY: Duration = Duration::from_secs(2);
 
@@ -97,54 +155,15 @@ impl Application {
     /// # Errors
     /// No key is configured, the database cannot be reached, its schema is behind, or an address is taken.
     pub fn build(settings: &Settings, store: Store) -> Result<Self, StartError> {
-        let ApiSettings { listen, ops_listen, .. } = settings.api;
         migrations::check_current(&mut *store.connection()?)?;
         let tls = settings.api.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
         let health = web::Data::new(Health::new(&settings.database, store.clock().clone())?);
         let (metrics, registry) = Metrics::new();
-        let (endpoint, registry) = (web::Data::new(endpoint(settings, store, metrics)?), web::Data::new(registry));
-
+        let endpoint = web::Data::new(endpoint(settings, store, metrics)?);
         let connections = Arc::new(Connections::new(settings.api.keep_alive + settings.api.header_timeout));
-        let (data, of_connections) = (endpoint.clone(), connections.clone());
-        let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let api = HttpServer::new(move || App::new().app_data(data.clone()).default_service(web::to(delete::handle)))
-            .on_connect(move |io, data| of_connections.add(io, data))
-            .workers(workers)
-            // Each worker may have to serve all of the queue's seats.
-            .worker_max_blocking_threads(seats(&endpoint.engine.store))
-            .max_connections(connections_of_worker(settings.api.limits.connections, workers))
-            .client_request_timeout(settings.api.header_timeout)
-            .tls_handshake_timeout(settings.api.header_timeout)
-            .keep_alive(settings.api.keep_alive)
-            .disable_signals()
-            .shutdown_timeout(settings.api.shutdown_timeout_seconds);
-        let api = match &tls {
-            Some(tls) => api.bind_rustls_0_23(listen, tls.server_config()?),
-            None => api.bind(listen),
-        };
-        let api = api.map_err(|reason| StartError::Listen {
-            address: listen,
-            reason,
-            setting: "api.listen",
-            flag: "--listen",
-        })?;
-        if tls.is_none() && !listen.ip().is_loopback() {
-            warn!(address = %listen, "plain HTTP on an address that others reach: set [api.tls], or end TLS before it");
-        }
-        let (data, of_endpoint) = (health.clone(), endpoint.clone());
-        let ops = HttpServer::new(move || {
-            let app = App::new().app_data(data.clone()).app_data(of_endpoint.clone()).app_data(registry.clone());
-            app.configure(ops::routes)
-        });
-        // Checks that hang do not pile up.
-        let ops =
-            ops.workers(1).worker_max_blocking_threads(2).disable_signals().bind(ops_listen).map_err(|reason| {
-                StartError::Listen { address: ops_listen, reason, setting: "api.ops_listen", flag: "--ops-listen" }
-            })?;
-        // Binding to one address opens one listener.
-        let (address, ops_address) = (api.addrs()[0], ops.addrs()[0]);
-        let reload = Reload { endpoint, tls };
-        Ok(Self { api: api.run(), ops: ops.run(), address, ops_address, health, reload, connections })
+        let (api, address) = serve_api(&settings.api, endpoint.clone(), tls.as_deref(), connections.clone())?;
+        let (ops, ops_address) = serve_ops(&settings.api, health.clone(), endpoint.clone(), registry)?;
+        Ok(Self { api, ops, address, ops_address, health, reload: Reload { endpoint, tls }, connections })
     }
 
     /// Where the endpoint listens.

@@ -17,4 +17,5 @@ mod server;
 mod sign_command;
 mod signer;
 mod tls;
+mod traces;
 mod vectors;

@@ -105,7 +105,7 @@ pub struct TlsSettings {
     pub client_ca: Option<PathBuf>,
 }
 
-/// `[api.limits]`: 0 stands for no limit.
+/// `[api.limits]`: 0 stands for no limit; a burst of 0 for what a second brings.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitSettings {
