@@ -1,6 +1,7 @@
 //! The answer: always the five documented members, in the documented order (contract, section 2).
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
@@ -22,6 +23,8 @@ pub struct Answer {
     pub detail: Option<Detail>,
     /// Numbers really deleted and committed.
     pub success_count: i64,
+    /// Seconds after which the client may try again.
+    pub retry_after: Option<u64>,
 }
 
 /// What a code's text alone does not say.
@@ -35,6 +38,13 @@ pub enum Detail {
     CampaignExecuting,
     /// Some or all numbers stayed.
     Stayed(Barred),
+    /// More numbers would go than the key may remove by one call.
+    MaxRows {
+        /// How many would go.
+        numbers: i64,
+        /// How many may.
+        max: i64,
+    },
     /// What is wrong with the HTTP around the call: in English and in Chinese.
     Http(&'static str, &'static str),
 }
@@ -43,7 +53,7 @@ impl Answer {
     /// A business answer: HTTP 200.
     #[must_use]
     pub fn of(code: ResultCode, success_count: i64) -> Self {
-        Self { status: StatusCode::OK, code, detail: None, success_count }
+        Self { status: StatusCode::OK, code, detail: None, success_count, retry_after: None }
     }
 
     /// A refusal that HTTP has a status for.
@@ -53,7 +63,14 @@ impl Answer {
             StatusCode::SERVICE_UNAVAILABLE => ResultCode::DatabaseError,
             _ => ResultCode::ParameterError,
         };
-        Self { status, code, detail: Some(Detail::Http(english, chinese)), success_count: 0 }
+        Self { status, code, detail: Some(Detail::Http(english, chinese)), success_count: 0, retry_after: None }
+    }
+
+    /// Asks the client to come back after this time: in whole seconds, and not at once.
+    #[must_use]
+    pub fn come_back_after(self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Self { retry_after: Some(seconds.max(1)), ..self }
     }
 
     /// The same, with a detail.
@@ -87,9 +104,13 @@ impl Answer {
         match self.status {
             StatusCode::METHOD_NOT_ALLOWED => response.insert_header((header::ALLOW, "POST")),
             StatusCode::UNAUTHORIZED => response.insert_header((header::WWW_AUTHENTICATE, "auth-v2")),
-            StatusCode::SERVICE_UNAVAILABLE => response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS)),
+            // The rest of the request is not waited for.
+            StatusCode::REQUEST_TIMEOUT => response.force_close(),
             _ => &mut response,
         };
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((header::RETRY_AFTER, seconds));
+        }
         // Writing five members to memory cannot fail.
         response.body(serde_json::to_vec(&members).unwrap_or_default())
     }
@@ -97,9 +118,6 @@ impl Answer {
 
 /// Carries the id by which the log knows a request, in and out.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// A busy server has waited for a connection already; by then another request has usually ended.
-const RETRY_AFTER_SECONDS: &str = "1";
 
 impl From<InvalidParameter> for Answer {
     fn from(invalid: InvalidParameter) -> Self {
@@ -142,6 +160,12 @@ impl Detail {
             (Self::CampaignExecuting, Locale::ZhCn) => "campaignId：外呼活动正在执行".into(),
             (Self::Stayed(barred), Locale::EnUs) => barred.to_string().into(),
             (Self::Stayed(barred), Locale::ZhCn) => stayed_in_chinese(*barred).into(),
+            (Self::MaxRows { numbers, max }, Locale::EnUs) => {
+                format!("{numbers} numbers are more than the {max} that one call may remove").into()
+            }
+            (Self::MaxRows { numbers, max }, Locale::ZhCn) => {
+                format!("{numbers}个号码，超过单次请求允许删除的{max}个").into()
+            }
             (Self::Http(english, _), Locale::EnUs) => (*english).into(),
             (Self::Http(_, chinese), Locale::ZhCn) => (*chinese).into(),
         }

@@ -7,15 +7,16 @@ use std::process::ExitCode;
 
 use actix_web::rt::System;
 use callsweep_core::clock::Clock;
-use callsweep_core::settings::Settings;
+use callsweep_core::settings::{ApiSettings, Settings};
 use callsweep_core::store::Store;
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::auth::{self, authorization::parse_timestamp};
 use crate::client::ClientCall;
 use crate::demo;
+use crate::reload::Reload;
 use crate::server::Application;
 use crate::telemetry;
 
@@ -109,17 +110,27 @@ pub(crate) type Failure = Box<dyn std::error::Error>;
 
 fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let settings = Settings::load(args.config.as_deref())?;
-    telemetry::init();
+    let _telemetry = telemetry::init(&settings.api)?;
     System::new().block_on(async {
         let stop = stop_signals()?;
+        let hangup = signal(SignalKind::hangup())?;
         let store = Store::open(&settings.database, Clock::system())?;
         let application = Application::build(&settings, store)?;
+        actix_web::rt::spawn(reload_on(hangup, application.reload(), args.config.clone()));
         Ok(application.run_until_stopped(stop).await?)
     })
 }
 
+/// Reads keys and certificates again at each signal.
+async fn reload_on(mut hangup: Signal, reload: Reload, config: Option<PathBuf>) {
+    while hangup.recv().await.is_some() {
+        let settings = Settings::load(config.as_deref());
+        reload.all(settings.as_ref());
+    }
+}
+
 fn demo(args: &DemoArgs) -> Result<(), Failure> {
-    telemetry::init();
+    let _telemetry = telemetry::init(&ApiSettings::default())?;
     System::new().block_on(async {
         let stop = stop_signals()?;
         let application = demo::prepare(args, &mut io::stdout())?;

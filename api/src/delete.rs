@@ -1,21 +1,31 @@
 //! The call itself: each step of the contract's order (section 2) in one line, first failure wins.
 
+use std::time::Duration;
+
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
-use callsweep_core::bounds::Bounds;
+use arc_swap::ArcSwap;
+use callsweep_core::bounds::{Bounds, Exceeded};
 use callsweep_core::campaign::{CampaignId, VdnId};
 use callsweep_core::error::Error;
 use callsweep_core::purge::{Control, Engine, Outcome, PurgeReport, StopReason, purge};
 use callsweep_core::result_code::ResultCode;
 use callsweep_core::run::{NewRun, RequestOrigin, RunKind, Target};
 use percent_encoding::percent_decode_str;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+use tracing::{Instrument, Span};
 
 use crate::answer::{self, Answer, Detail};
 use crate::auth::canonical::WireRequest;
-use crate::auth::{Key, Keys};
+use crate::auth::{Caller, Keys};
 use crate::body::DeleteCall;
+use crate::connections::Busy;
+use crate::limits::{InFlight, Limits, OverLimit};
+use crate::metrics::Metrics;
+use crate::queue::Queue;
 use crate::telemetry::AccessLog;
 
 /// What the endpoint works with.
@@ -23,10 +33,20 @@ use crate::telemetry::AccessLog;
 pub struct Endpoint {
     /// Removes the numbers.
     pub engine: Engine,
-    /// Who may call.
-    pub keys: Keys,
+    /// Who may call, at the moment.
+    pub keys: ArcSwap<Keys>,
+    /// How much they may ask for.
+    pub limits: Limits,
+    /// Where requests wait for the database.
+    pub queue: Queue,
+    /// Counts what happens.
+    pub metrics: Metrics,
     /// Bytes that a body may have.
     pub max_body: usize,
+    /// Bytes that the headers may have.
+    pub max_headers: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
 }
 
 /// The route as logs and metrics name it.
@@ -34,8 +54,11 @@ pub const ROUTE: &str = "/rest/isales/v1/openapi/campaigns/{vdnId}/calldata/{cam
 
 /// Answers every request that reaches the server; there is one route, and the rest is 404.
 pub async fn handle(request: HttpRequest, payload: web::Payload, endpoint: web::Data<Endpoint>) -> HttpResponse {
-    let mut log = AccessLog::begin(&request);
-    let answer = answer(&request, payload, &endpoint, &mut log).await.unwrap_or_else(|refused| refused);
+    let _busy = Busy::of(&request);
+    let mut log = AccessLog::begin(&request, &endpoint.metrics);
+    let span = log.span();
+    let answered = answer(&request, payload, &endpoint, &mut log).instrument(span).await;
+    let answer = answered.unwrap_or_else(|refused| refused);
     log.answered(&answer);
     answer.into_response(answer::locale(&request), log.request_id())
 }
@@ -46,15 +69,22 @@ async fn answer(
     endpoint: &web::Data<Endpoint>,
     log: &mut AccessLog,
 ) -> Result<Answer, Answer> {
+    let address = request.peer_addr().map(|address| address.ip());
+    if let Some(address) = address {
+        endpoint.limits.take_by_address(address).map_err(|over| over_limit(over, log))?;
+    }
+    check_headers(request, endpoint.max_headers)?;
     let (vdn, campaign) = route(request.uri().path()).ok_or_else(no_such_route)?;
     log.route = Some(ROUTE);
     if request.method() != Method::POST {
         return Err(Answer::refusal(StatusCode::METHOD_NOT_ALLOWED, "method: must be POST", "method：必须是POST"));
     }
     check_content_type(request)?;
-    let body = read_body(request, payload, endpoint.max_body).await?;
-    let key = authenticate(request, &body, endpoint, log)?;
+    let body = read_body(request, payload, endpoint).await?;
+    let Caller { key, by_previous_secret } = authenticate(request, &body, endpoint, log)?;
     log.access_key = Some(key.access_key.clone());
+    log.by_previous_secret = by_previous_secret;
+    let in_flight = endpoint.limits.take_by_key(&key.access_key).map_err(|over| over_limit(over, log))?;
 
     let vdn = VdnId::parse(&decoded(vdn));
     if !key.may_use(vdn.as_ref().ok().copied()) {
@@ -68,7 +98,7 @@ async fn answer(
     let DeleteCall { criteria, archive_history } = DeleteCall::parse(&body)?;
 
     let actor = key.access_key.clone();
-    let client_address = request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default();
+    let client_address = address.map(|address| address.to_string()).unwrap_or_default();
     let run = NewRun {
         kind: RunKind::Request,
         policy: None,
@@ -76,11 +106,37 @@ async fn answer(
         targets: vec![Target { vdn_id, campaign_id }],
         criteria,
         archive_history,
-        bounds: Bounds::default(),
+        bounds: Bounds { max_rows: key.max_rows, ..Bounds::default() },
         key: None,
         request: Some(RequestOrigin { id: log.id().to_owned(), client_address }),
     };
-    remove(endpoint.clone(), run, log).await
+    let seat = endpoint.queue.enter().await.ok_or_else(busy)?;
+    remove(endpoint.clone(), run, log, (in_flight, seat)).await
+}
+
+fn over_limit(over: OverLimit, log: &AccessLog) -> Answer {
+    log.over_limit(over);
+    let (english, chinese) = match over.limit {
+        "key_concurrency" => ("too many requests of this key at the same time", "此accessKey的并发请求过多"),
+        _ => ("too many requests", "请求过于频繁"),
+    };
+    Answer::refusal(StatusCode::TOO_MANY_REQUESTS, english, chinese).come_back_after(over.wait)
+}
+
+/// By the time that the client comes back another request has usually ended.
+fn busy() -> Answer {
+    let (english, chinese) = ("the server is busy, try again", "服务器繁忙，请重试");
+    Answer::refusal(StatusCode::SERVICE_UNAVAILABLE, english, chinese).come_back_after(Duration::from_secs(1))
+}
+
+/// Counts the headers' names and values. actix-web itself takes 128 KiB and 96 headers.
+fn check_headers(request: &HttpRequest, max: usize) -> Result<(), Answer> {
+    let bytes: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes <= max {
+        return Ok(());
+    }
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    Err(Answer::refusal(status, "headers: are too large", "headers：过大"))
 }
 
 /// The two path numbers as they are written. The path is matched as received: what is encoded or ends in a slash is
@@ -129,26 +185,25 @@ fn is_json_in_utf8(content_type: &str) -> bool {
         })
 }
 
-/// Reads a body no longer than `max`: a longer one is refused by its announced length, and where none is announced,
-/// by the first byte too many.
-async fn read_body(request: &HttpRequest, payload: web::Payload, max: usize) -> Result<Bytes, Answer> {
+/// Reads a body no longer than allowed: a longer one is refused by its announced length, and where none is
+/// announced, by the first byte too many. One that takes too long is not waited for.
+async fn read_body(request: &HttpRequest, payload: web::Payload, endpoint: &Endpoint) -> Result<Bytes, Answer> {
+    let max = endpoint.max_body;
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let max_bytes = u64::try_from(max).unwrap_or(u64::MAX);
     let too_large = || Answer::refusal(StatusCode::PAYLOAD_TOO_LARGE, "body: is too large", "body：过大");
     if announced.is_some_and(|length| length > max_bytes) {
         return Err(too_large());
     }
-    let body = payload.to_bytes_limited(max).await.map_err(|_| too_large())?;
+    let body = timeout(endpoint.body_timeout, payload.to_bytes_limited(max))
+        .await
+        .map_err(|_| Answer::refusal(StatusCode::REQUEST_TIMEOUT, "body: did not arrive in time", "body：接收超时"))?;
+    let body = body.map_err(|_| too_large())?;
     // The transfer broke off or was garbled: there is no call to answer.
     body.map_err(|_| Answer::refusal(StatusCode::BAD_REQUEST, "body: was not received whole", "body：接收不完整"))
 }
 
-fn authenticate<'e>(
-    request: &HttpRequest,
-    body: &[u8],
-    endpoint: &'e Endpoint,
-    log: &AccessLog,
-) -> Result<&'e Key, Answer> {
+fn authenticate(request: &HttpRequest, body: &[u8], endpoint: &Endpoint, log: &AccessLog) -> Result<Caller, Answer> {
     let wire = WireRequest {
         method: request.method().as_str(),
         path: request.uri().path(),
@@ -156,18 +211,32 @@ fn authenticate<'e>(
         headers: request.headers(),
         body,
     };
-    endpoint.keys.verify(wire, endpoint.engine.store.clock().now()).map_err(|refusal| {
+    let address = request.peer_addr().map(|address| address.ip());
+    endpoint.keys.load().verify(wire, address, endpoint.engine.store.clock().now()).map_err(|refusal| {
         log.unauthorized(&refusal);
         // Never which part was wrong (contract, section 2).
         Answer::refusal(StatusCode::UNAUTHORIZED, "Authorization: not accepted", "Authorization：未通过认证")
     })
 }
 
-/// Runs the engine. It blocks, and waits for a connection first: not on an async thread.
-async fn remove(endpoint: web::Data<Endpoint>, run: NewRun, log: &mut AccessLog) -> Result<Answer, Answer> {
-    let span = log.span();
-    let done = web::block(move || span.in_scope(|| purge(&endpoint.engine, &run, &mut Control::unattended()))).await;
-    match done {
+/// Runs the engine. It blocks: not on an async thread. What is `held` is held until the work has ended, which may be
+/// after the client went away.
+async fn remove(
+    endpoint: web::Data<Endpoint>,
+    run: NewRun,
+    log: &mut AccessLog,
+    held: (InFlight, OwnedSemaphorePermit),
+) -> Result<Answer, Answer> {
+    let span = Span::current();
+    let done = web::block(move || {
+        let done = span.in_scope(|| purge(&endpoint.engine, &run, &mut Control::unattended()));
+        if let Ok(report) = &done {
+            endpoint.metrics.removed(&report.counts);
+        }
+        drop(held);
+        done
+    });
+    match done.await {
         Ok(Ok(report)) => {
             log.report(&report);
             Ok(answer_to(&report))
@@ -204,11 +273,9 @@ fn answer_to_error(error: &Error, deleted: i64) -> Answer {
         Error::InvalidParameter(invalid) => answer.with(Detail::Parameter(invalid.clone())),
         Error::NoSuchCampaign { vdn, campaign } => answer.with(Detail::NoSuchCampaign(*vdn, *campaign)),
         Error::CampaignExecuting => answer.with(Detail::CampaignExecuting),
+        Error::Bound(Exceeded::MaxRows { max, rows }) => answer.with(Detail::MaxRows { numbers: *rows, max: *max }),
         // A status that tells the client to come back is right only where nothing has been done yet.
-        Error::Store(error) if error.is_busy() && deleted == 0 => {
-            let (english, chinese) = ("the server is busy, try again", "服务器繁忙，请重试");
-            Answer::refusal(StatusCode::SERVICE_UNAVAILABLE, english, chinese)
-        }
+        Error::Store(error) if error.is_busy() && deleted == 0 => busy(),
         _ => answer,
     }
 }

@@ -37,8 +37,7 @@ pub fn prepare(args: &DemoArgs, out: &mut impl Write) -> Result<Application, Fai
 }
 
 fn settings(args: &DemoArgs, secret_key: &SecretString) -> Settings {
-    let key =
-        KeySettings { access_key: ACCESS_KEY.to_owned(), secret_key: secret_key.clone(), vdns: Vdns::All(All::All) };
+    let key = KeySettings::new(ACCESS_KEY, secret_key.clone(), Vdns::All(All::All));
     let (listen, ops_listen) = (args.listen, args.ops_listen);
     Settings {
         database: DatabaseSettings { url: database_url(&args.database).into(), ..DatabaseSettings::default() },

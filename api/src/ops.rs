@@ -1,23 +1,41 @@
-//! Health checks, on an address of their own (`api.ops_listen`).
+//! Health checks and metrics, on an address of their own (`api.ops_listen`).
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpResponse, web};
+use callsweep_core::clock::Clock;
+use callsweep_core::settings::DatabaseSettings;
 use callsweep_core::store::{Store, StoreError, migrations};
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
+use tokio::time::timeout;
 use tracing::warn;
+
+use crate::delete::Endpoint;
 
 /// What the health checks look at.
 #[derive(Debug)]
 pub struct Health {
+    /// With one connection of its own: requests may use up theirs.
     store: Store,
     draining: AtomicBool,
 }
 
+/// How long a check of readiness takes at most. What probes it waits a few seconds.
+const READY_WITHIN: Duration = Duration::from_secs(1);
+
 impl Health {
-    /// Watches the database of this store.
-    #[must_use]
-    pub fn new(store: Store) -> Self {
-        Self { store, draining: AtomicBool::new(false) }
+    /// Watches the database of the settings.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub fn new(database: &DatabaseSettings, clock: Clock) -> Result<Self, StoreError> {
+        let one = DatabaseSettings { pool_size: NonZeroU32::MIN, ..database.clone() };
+        let store = Store::open(&one, clock)?.with_patience(READY_WITHIN);
+        Ok(Self { store, draining: AtomicBool::new(false) })
     }
 
     /// From now on new requests should go elsewhere.
@@ -26,9 +44,28 @@ impl Health {
     }
 }
 
-/// The two routes.
+/// The routes.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.route("/healthz", web::get().to(healthz)).route("/readyz", web::get().to(readyz));
+    config
+        .route("/healthz", web::get().to(healthz))
+        .route("/readyz", web::get().to(readyz))
+        .route("/metrics", web::get().to(metrics));
+}
+
+/// The format that [`text`] writes; Prometheus takes it without being told.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All counters and gauges. This asks nobody, so that it answers however busy the database is.
+async fn metrics(endpoint: web::Data<Endpoint>, registry: web::Data<Registry>) -> HttpResponse {
+    endpoint.metrics.pool(endpoint.engine.store.pool_use(), endpoint.queue.waiting());
+    let mut body = String::new();
+    match text::encode(&mut body, &registry) {
+        Ok(()) => HttpResponse::Ok().insert_header((CONTENT_TYPE, OPENMETRICS)).body(body),
+        Err(error) => {
+            warn!(%error, "the metrics could not be written");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
 }
 
 /// The process runs and answers.
@@ -41,21 +78,25 @@ async fn readyz(health: web::Data<Health>) -> HttpResponse {
     if health.draining.load(Ordering::Relaxed) {
         return HttpResponse::ServiceUnavailable().body("draining\n");
     }
-    let looked = web::block(move || migrations::check_current(&mut *health.store.connection()?)).await;
-    let problem = match looked {
-        Ok(Ok(())) => return HttpResponse::Ok().body("ready\n"),
-        Ok(Err(error)) => {
+    let looked = web::block(move || migrations::check_current(&mut *health.store.connection()?));
+    let problem = match timeout(READY_WITHIN * 2, looked).await {
+        Ok(Ok(Ok(()))) => return HttpResponse::Ok().body("ready\n"),
+        Ok(Ok(Err(error))) => {
             warn!(%error, "not ready");
             match error {
-                StoreError::Busy { .. } => "all database connections are busy\n",
+                StoreError::Busy { .. } => "the database does not answer: an earlier check still waits\n",
                 StoreError::SchemaBehind(_) => "the database schema is behind: run `callsweep-worker migrate`\n",
                 StoreError::SchemaNewer(_) => "the database schema is newer than this version\n",
                 _ => "the database is not reachable\n",
             }
         }
-        Err(error) => {
+        Ok(Err(error)) => {
             warn!(%error, "not ready");
             "the check failed\n"
+        }
+        Err(error) => {
+            warn!(%error, "not ready");
+            "the database does not answer\n"
         }
     };
     HttpResponse::ServiceUnavailable().body(problem)

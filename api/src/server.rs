@@ -1,20 +1,31 @@
 //! The server: two listeners, and an orderly end.
 
-use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{io, thread};
 
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
+use arc_swap::ArcSwap;
 use callsweep_core::error::Error;
 use callsweep_core::purge::{Engine, Pace};
 use callsweep_core::settings::{ApiSettings, Settings, SettingsError};
 use callsweep_core::store::{Store, StoreError, migrations};
-use chrono::TimeDelta;
-use tracing::{error, info};
+use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
+use tracing::{error, info, warn};
 
 use crate::auth::{Keys, KeysError};
+use crate::connections::Connections;
 use crate::delete::{self, Endpoint};
+use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::ops::{self, Health};
+use crate::queue::Queue;
+use crate::reload::Reload;
+use crate::tls::{Tls, TlsError};
 
 /// Why the server does not start. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +35,8 @@ pub enum StartError {
     Settings(#[from] SettingsError),
     #[error(transparent)]
     Keys(#[from] KeysError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -41,7 +54,99 @@ pub struct Application {
     address: SocketAddr,
     ops_address: SocketAddr,
     health: web::Data<Health>,
+    reload: Reload,
+    connections: Arc<Connections>,
 }
+
+/// What the listeners of the endpoint share.
+fn endpoint(settings: &Settings, store: Store, metrics: Metrics) -> Result<Endpoint, StartError> {
+    let api = &settings.api;
+    let store = store.with_patience(api.queue_timeout);
+    let queue = Queue::new(seats(&store), api.queue_timeout);
+    Ok(Endpoint {
+        engine: Engine { store, rules: settings.rules.ongoing_task, pace: Pace::fixed(api.chunk_size) },
+        keys: ArcSwap::from_pointee(Keys::new(api)?),
+        limits: Limits::new(&api.limits),
+        queue,
+        metrics,
+        max_body: api.max_body,
+        max_headers: api.max_headers,
+        body_timeout: api.body_timeout,
+    })
+}
+
+/// Requests that work at the same time: one for each connection.
+fn seats(store: &Store) -> usize {
+    usize::try_from(store.pool_use().size).map_or(Semaphore::MAX_PERMITS, |size| size.min(Semaphore::MAX_PERMITS))
+}
+
+/// Connections for each worker, which is how actix-web counts them.
+fn connections_of_worker(connections: usize, workers: usize) -> usize {
+    if connections == 0 { NO_LIMIT } else { connections.div_ceil(workers) }
+}
+
+/// More connections than a machine has file descriptors.
+const NO_LIMIT: usize = u32::MAX as usize;
+
+fn serve_api(
+    settings: &ApiSettings,
+    endpoint: web::Data<Endpoint>,
+    tls: Option<&Tls>,
+    connections: Arc<Connections>,
+) -> Result<(Server, SocketAddr), StartError> {
+    let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let seats = seats(&endpoint.engine.store);
+    let server =
+        HttpServer::new(move || App::new().app_data(endpoint.clone()).default_service(web::to(delete::handle)))
+            .on_connect(move |io, data| connections.add(io, data))
+            .workers(workers)
+            // Each worker may have to serve all of the queue's seats.
+            .worker_max_blocking_threads(seats)
+            .max_connections(connections_of_worker(settings.limits.connections, workers))
+            .client_request_timeout(settings.header_timeout)
+            .tls_handshake_timeout(settings.header_timeout)
+            .keep_alive(settings.keep_alive)
+            .disable_signals()
+            .shutdown_timeout(settings.shutdown_timeout_seconds);
+    let address = settings.listen;
+    let bound = match tls {
+        Some(tls) => server.bind_rustls_0_23(address, tls.server_config()?),
+        None => server.bind(address),
+    };
+    let server =
+        bound.map_err(|reason| StartError::Listen { address, reason, setting: "api.listen", flag: "--listen" })?;
+    if tls.is_none() && !address.ip().is_loopback() {
+        warn!(%address, "plain HTTP on an address that others reach: set [api.tls], or end TLS before it");
+    }
+    // Binding to one address opens one listener.
+    let address = server.addrs()[0];
+    Ok((server.run(), address))
+}
+
+fn serve_ops(
+    settings: &ApiSettings,
+    health: web::Data<Health>,
+    endpoint: web::Data<Endpoint>,
+    registry: Registry,
+) -> Result<(Server, SocketAddr), StartError> {
+    let registry = web::Data::new(registry);
+    let address = settings.ops_listen;
+    let server = HttpServer::new(move || {
+        let app = App::new().app_data(health.clone()).app_data(endpoint.clone()).app_data(registry.clone());
+        app.configure(ops::routes)
+    })
+    .workers(1)
+    // Checks that hang do not pile up.
+    .worker_max_blocking_threads(2)
+    .disable_signals()
+    .bind(address)
+    .map_err(|reason| StartError::Listen { address, reason, setting: "api.ops_listen", flag: "--ops-listen" })?;
+    let address = server.addrs()[0];
+    Ok((server.run(), address))
+}
+
+/// How often certificates are looked at, buckets forgotten and slow connections cut.
+const CHORES_EVERY: Duration = Duration::from_secs(2);
 
 impl Application {
     /// Takes the addresses and makes sure that the work can be done. To be called inside the runtime that will run
@@ -50,46 +155,15 @@ impl Application {
     /// # Errors
     /// No key is configured, the database cannot be reached, its schema is behind, or an address is taken.
     pub fn build(settings: &Settings, store: Store) -> Result<Self, StartError> {
-        let ApiSettings {
-            listen,
-            ops_listen,
-            max_body,
-            signature_window_minutes,
-            shutdown_timeout_seconds,
-            ref keys,
-            chunk_size,
-        } = settings.api;
-        let keys = Keys::new(keys, TimeDelta::minutes(signature_window_minutes.into()))?;
         migrations::check_current(&mut *store.connection()?)?;
-
-        let health = web::Data::new(Health::new(store.clone()));
-        let engine = Engine { store, rules: settings.rules.ongoing_task, pace: Pace::fixed(chunk_size) };
-        let endpoint = web::Data::new(Endpoint { engine, keys, max_body });
-        let api =
-            HttpServer::new(move || App::new().app_data(endpoint.clone()).default_service(web::to(delete::handle)))
-                .disable_signals()
-                .shutdown_timeout(shutdown_timeout_seconds)
-                .bind(listen)
-                .map_err(|reason| StartError::Listen {
-                    address: listen,
-                    reason,
-                    setting: "api.listen",
-                    flag: "--listen",
-                })?;
-        let data = health.clone();
-        let ops = HttpServer::new(move || App::new().app_data(data.clone()).configure(ops::routes))
-            .workers(1)
-            .disable_signals()
-            .bind(ops_listen)
-            .map_err(|reason| StartError::Listen {
-                address: ops_listen,
-                reason,
-                setting: "api.ops_listen",
-                flag: "--ops-listen",
-            })?;
-        // Binding to one address opens one listener.
-        let (address, ops_address) = (api.addrs()[0], ops.addrs()[0]);
-        Ok(Self { api: api.run(), ops: ops.run(), address, ops_address, health })
+        let tls = settings.api.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
+        let health = web::Data::new(Health::new(&settings.database, store.clock().clone())?);
+        let (metrics, registry) = Metrics::new();
+        let endpoint = web::Data::new(endpoint(settings, store, metrics)?);
+        let connections = Arc::new(Connections::new(settings.api.keep_alive + settings.api.header_timeout));
+        let (api, address) = serve_api(&settings.api, endpoint.clone(), tls.as_deref(), connections.clone())?;
+        let (ops, ops_address) = serve_ops(&settings.api, health.clone(), endpoint.clone(), registry)?;
+        Ok(Self { api, ops, address, ops_address, health, reload: Reload { endpoint, tls }, connections })
     }
 
     /// Where the endpoint listens.
@@ -104,13 +178,27 @@ impl Application {
         self.ops_address
     }
 
+    /// A hand on the server while it runs.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
+    }
+
     /// Serves until `stop` is there. Then readiness is taken back, no new connection is accepted, and requests in
     /// flight get `api.shutdown_timeout_seconds` to finish.
     ///
     /// # Errors
     /// A listener broke.
     pub async fn run_until_stopped(self, stop: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { mut api, ops, address, ops_address, health } = self;
+        let Self { mut api, ops, address, ops_address, health, reload, connections } = self;
+        let chores = actix_web::rt::spawn(async move {
+            loop {
+                tokio::time::sleep(CHORES_EVERY).await;
+                reload.changed_tls();
+                reload.endpoint.limits.forget_full();
+                connections.cut_slow();
+            }
+        });
         info!(%address, %ops_address, "listening");
         let (api_handle, ops_handle) = (api.handle(), ops.handle());
         let ops = actix_web::rt::spawn(async move {
@@ -128,6 +216,7 @@ impl Application {
             served = &mut api => served,
             () = draining => api.await,
         };
+        chores.abort();
         // Last, so that readiness is told to the end.
         ops_handle.stop(false).await;
         if let Err(error) = ops.await {

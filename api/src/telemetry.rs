@@ -11,36 +11,85 @@ use actix_web::http::header::{HeaderMap, HeaderValue};
 use callsweep_core::campaign::{CampaignId, VdnId};
 use callsweep_core::error::Error;
 use callsweep_core::purge::{Outcome, PurgeReport};
-use tracing::{Span, error, info, info_span, warn};
-use tracing_subscriber::EnvFilter;
+use callsweep_core::settings::{ApiSettings, LogFormat};
+use tracing::{Span, debug, error, info, info_span, warn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::answer::{Answer, REQUEST_ID};
 use crate::auth::Refusal;
+use crate::limits::OverLimit;
+use crate::metrics::Metrics;
+use crate::trace::TraceParent;
 
-/// Sends logs to stderr: text on a terminal, JSON lines elsewhere. `RUST_LOG` chooses what is logged; `info` unless
-/// it is set.
-pub fn init() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // An error means that a log is set up already, as in tests that start several servers.
-    let _ = if std::io::stderr().is_terminal() {
-        builder.try_init()
-    } else {
-        builder.json().flatten_event(true).with_span_list(false).try_init()
-    };
+/// Sends what is logged and traced, until it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Telemetry {
+    #[cfg(feature = "otlp")]
+    _exporter: Option<crate::otlp::Exporter>,
 }
 
-/// What one request's line will say. The line is written when this goes, so that a request whose client went away
-/// has one too.
+/// Why traces cannot be sent as the settings say.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// Built without it.
+    #[error("api.otlp_endpoint: this binary was built without OTLP; build it with --features otlp")]
+    #[cfg(not(feature = "otlp"))]
+    NotBuilt,
+    /// The exporter's own words.
+    #[error("api.otlp_endpoint: {0}")]
+    #[cfg(feature = "otlp")]
+    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+}
+
+/// Sends logs to stderr, as `api.log_format` says, and traces to `api.otlp_endpoint`. `RUST_LOG` chooses what is
+/// logged; `info` unless it is set.
+///
+/// # Errors
+/// Traces cannot be sent there.
+pub fn init(settings: &ApiSettings) -> Result<Telemetry, TelemetryError> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
+    let is_terminal = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(is_terminal);
+    let lines = match settings.log_format {
+        LogFormat::Auto if is_terminal => lines.boxed(),
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Auto | LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+    };
+    let registry = tracing_subscriber::registry().with(filter).with(lines);
+    #[cfg(feature = "otlp")]
+    let (registry, telemetry) = {
+        let exporter = settings.otlp_endpoint.as_deref().map(crate::otlp::Exporter::new).transpose()?;
+        let traces = exporter.as_ref().map(|exporter| tracing_opentelemetry::layer().with_tracer(exporter.tracer()));
+        (registry.with(traces), Telemetry { _exporter: exporter })
+    };
+    #[cfg(not(feature = "otlp"))]
+    let telemetry = match settings.otlp_endpoint {
+        None => Telemetry {},
+        Some(_) => return Err(TelemetryError::NotBuilt),
+    };
+    // An error means that a log is set up already, as in tests that start several servers.
+    let _ = registry.try_init();
+    Ok(telemetry)
+}
+
+/// What one request's line will say, and its metrics. The line is written when this goes, so that a request whose
+/// client went away has one too.
 #[derive(Debug)]
 pub struct AccessLog {
+    metrics: Metrics,
     request_id: HeaderValue,
+    trace: Option<TraceParent>,
     method: String,
     begun: Instant,
     /// The route's pattern. `None`: no such route.
     pub route: Option<&'static str>,
     /// The client, once it has proved who it is.
     pub access_key: Option<String>,
+    /// Whether it still signs by its second secret.
+    pub by_previous_secret: bool,
     /// The VDN of the path.
     pub vdn: Option<VdnId>,
     /// The campaign of the path.
@@ -54,13 +103,17 @@ pub struct AccessLog {
 impl AccessLog {
     /// Starts the clock of a request and settles its id.
     #[must_use]
-    pub fn begin(request: &HttpRequest) -> Self {
+    pub fn begin(request: &HttpRequest, metrics: &Metrics) -> Self {
+        metrics.in_flight.inc();
         Self {
+            metrics: metrics.clone(),
             request_id: request_id(request.headers()),
+            trace: TraceParent::of(request.headers()),
             method: request.method().as_str().to_owned(),
             begun: Instant::now(),
             route: None,
             access_key: None,
+            by_previous_secret: false,
             vdn: None,
             campaign: None,
             counts: None,
@@ -80,15 +133,31 @@ impl AccessLog {
         self.request_id.to_str().unwrap_or_default()
     }
 
-    /// Puts the request's id on what is logged while it works.
+    /// Puts the request's id, and its trace's, on what is logged while it works.
     #[must_use]
     pub fn span(&self) -> Span {
-        info_span!("request", request_id = self.id())
+        let span = info_span!("request", request_id = self.id(), trace_id = self.trace_id());
+        #[cfg(feature = "otlp")]
+        if let Some(trace) = self.trace {
+            crate::otlp::adopt(&span, trace);
+        }
+        span
+    }
+
+    fn trace_id(&self) -> Option<String> {
+        self.trace.as_ref().map(TraceParent::trace_id)
     }
 
     /// Why a 401 was answered, which the client is not told.
     pub fn unauthorized(&self, refusal: &Refusal) {
+        self.metrics.refused(refusal.label());
         warn!(request_id = self.id(), reason = %refusal, "not authenticated");
+    }
+
+    /// Why a 429 was answered.
+    pub fn over_limit(&self, over: OverLimit) {
+        self.metrics.limited(over.limit);
+        debug!(request_id = self.id(), limit = over.limit, "over a limit");
     }
 
     /// Why the engine failed, which the client is not told.
@@ -113,15 +182,21 @@ impl AccessLog {
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
+        let took = self.begun.elapsed();
+        let route = self.route.unwrap_or("none");
+        self.metrics.in_flight.dec();
+        self.metrics.request(route, self.answered, took);
         let [run_id, matched, deleted, archived, barred] = self.counts.map_or([None; 5], |counts| counts.map(Some));
         info!(
             request_id = self.id(),
+            trace_id = self.trace_id(),
             method = self.method,
-            route = self.route.unwrap_or("none"),
+            route,
             status = self.answered.map(|(status, _)| status),
             code = self.answered.map(|(_, code)| code),
-            duration_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+            duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             access_key = self.access_key,
+            previous_secret = self.by_previous_secret.then_some(true),
             vdn = self.vdn.map(VdnId::get),
             campaign = self.campaign.map(CampaignId::get),
             run_id,

@@ -2,115 +2,71 @@
 
 pub mod authorization;
 pub mod canonical;
+mod keys;
 
-use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
-use callsweep_core::campaign::VdnId;
-use callsweep_core::settings::{KeySettings, Vdns};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
 use authorization::{Authorization, Malformed};
 use canonical::{HeaderProblem, WireRequest, canonical_requests, signature, signing_key};
+pub use keys::{Key, Keys, KeysError};
 
-/// A client that may call.
+/// Who sent a request.
 #[derive(Debug)]
-pub struct Key {
-    /// The public half.
-    pub access_key: String,
-    secret: SecretString,
-    vdns: Vdns,
-}
-
-impl Key {
-    /// Whether this client may delete in the VDN of the path. A path that names no VDN is in no list; a key for
-    /// all VDNs leaves it to the check of vdnId to say what is wrong.
-    #[must_use]
-    pub fn may_use(&self, vdn: Option<VdnId>) -> bool {
-        match &self.vdns {
-            Vdns::All(_) => true,
-            Vdns::Some(vdns) => vdn.is_some_and(|vdn| vdns.contains(&vdn)),
-        }
-    }
-}
-
-/// Everybody who may call, and how old a signature may be.
-#[derive(Debug)]
-pub struct Keys {
-    by_access_key: HashMap<String, Key>,
-    /// Stands in for an unknown client's, so that it costs the same work.
-    stand_in: SecretString,
-    /// How far the time of a signature may be from ours, either way.
-    window: TimeDelta,
-}
-
-/// Why the keys of the settings cannot be used.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KeysError {
-    /// Nobody could call.
-    #[error(
-        "no key is configured, so nobody could call: add [[api.keys]] with access_key, secret_key and \
-         vdns = \"all\" or a list such as [1, 2] to callsweep.toml"
-    )]
-    None,
-    /// Half a key.
-    #[error("api.keys: key number {0} has an empty access_key or secret_key")]
-    Empty(usize),
-    /// Two keys by one name.
-    #[error("api.keys: access_key {0:?} is there twice")]
-    Repeated(String),
+pub struct Caller {
+    /// Its key.
+    pub key: Arc<Key>,
+    /// Whether it still signs by the second secret.
+    pub by_previous_secret: bool,
 }
 
 impl Keys {
-    /// Takes the keys of the settings.
-    ///
-    /// # Errors
-    /// There is none, one is empty, or two have the same access key.
-    pub fn new(settings: &[KeySettings], window: TimeDelta) -> Result<Self, KeysError> {
-        if settings.is_empty() {
-            return Err(KeysError::None);
-        }
-        let mut by_access_key = HashMap::new();
-        for (position, KeySettings { access_key, secret_key, vdns }) in settings.iter().enumerate() {
-            if access_key.is_empty() || secret_key.expose_secret().is_empty() {
-                return Err(KeysError::Empty(position + 1));
-            }
-            let key = Key { access_key: access_key.clone(), secret: secret_key.clone(), vdns: vdns.clone() };
-            if by_access_key.insert(access_key.clone(), key).is_some() {
-                return Err(KeysError::Repeated(access_key.clone()));
-            }
-        }
-        let stand_in = SecretString::from(format!("{:032x}", rand::random::<u128>()));
-        Ok(Self { by_access_key, stand_in, window })
-    }
-
-    /// Finds out who signed a request.
+    /// Finds out who signed a request that came from `address`.
     ///
     /// # Errors
     /// Why nobody can be taken for its sender: for the log, never for the client.
-    pub fn verify(&self, request: WireRequest<'_>, now: DateTime<Utc>) -> Result<&Key, Refusal> {
+    pub fn verify(
+        &self,
+        request: WireRequest<'_>,
+        address: Option<IpAddr>,
+        now: DateTime<Utc>,
+    ) -> Result<Caller, Refusal> {
         let authorization = Authorization::parse(single_authorization(request.headers)?)?;
         let candidates = canonical_requests(request, authorization.signed_headers)?;
-        let key = self.by_access_key.get(authorization.access_key);
-        let secret = key.map_or(&self.stand_in, |key| &key.secret);
-        let signing_key = signing_key(secret.expose_secret(), authorization.prefix);
-        // Both are always computed, and compared without saying where they differ.
-        let [first, second] = candidates
-            .map(|candidate| signature(&signing_key, &candidate).as_bytes().ct_eq(authorization.signature.as_bytes()));
-        let signed = bool::from(first | second);
+        let key = self.find(authorization.access_key);
+        let secrets = self.secrets_of(key);
+        // All four are always computed, and compared without saying where they differ.
+        let [by_current, by_previous] = [&secrets.current, &secrets.previous].map(|secret| {
+            let signing_key = signing_key(secret.expose_secret(), authorization.prefix);
+            let [first, second] = candidates.each_ref().map(|candidate| {
+                signature(&signing_key, candidate).as_bytes().ct_eq(authorization.signature.as_bytes())
+            });
+            first | second
+        });
+        let signed = bool::from(by_current | by_previous);
         let key = key.ok_or(Refusal::UnknownKey)?;
         if !signed {
             return Err(Refusal::Signature);
         }
-        // The window comes last, so that the log can tell a wrong clock from a wrong signature.
+        // The rest comes after the signature, so that the log can tell a wrong clock from a wrong signature, and
+        // nobody but the key's owner learns by time what is wrong.
+        if !key.may_call_from(address) {
+            return Err(Refusal::Address);
+        }
+        if key.expires.is_some_and(|expires| now >= expires) {
+            return Err(Refusal::Expired);
+        }
         let age = now - authorization.signed_at;
         if age.abs() > self.window {
             return Err(Refusal::Clock { seconds: age.num_seconds() });
         }
-        Ok(key)
+        Ok(Caller { key: key.clone(), by_previous_secret: !bool::from(by_current) })
     }
 }
 
@@ -144,6 +100,12 @@ pub enum Refusal {
     /// Another secret, or another request.
     #[error("the signature does not fit the request")]
     Signature,
+    /// Signed well, from an address outside the key's list.
+    #[error("the signature fits, but the client's address is not in the key's list (addresses)")]
+    Address,
+    /// Signed well, too late.
+    #[error("the signature fits, but the key has expired (expires)")]
+    Expired,
     /// Too old, or from the future.
     #[error(
         "the signature fits, but was made {seconds} seconds before this server's time (api.signature_window_minutes)"
@@ -152,6 +114,24 @@ pub enum Refusal {
         /// Our time less the client's.
         seconds: i64,
     },
+}
+
+impl Refusal {
+    /// As metrics name it.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Repeated => "repeated",
+            Self::Malformed(_) => "malformed",
+            Self::Header(_) => "signed_header",
+            Self::UnknownKey => "unknown_key",
+            Self::Signature => "signature",
+            Self::Address => "address",
+            Self::Expired => "expired",
+            Self::Clock { .. } => "clock",
+        }
+    }
 }
 
 /// What [`sign`] makes.

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use crate::server::Call;
+
 /// A server that has not answered by then will not: longer than it waits for a database connection.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
@@ -91,4 +93,28 @@ pub(crate) fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
 pub(crate) fn get(address: SocketAddr, path: &str) -> Response {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     exchange(address, request.as_bytes())
+}
+
+/// Sends a call on a connection that stays open, and reads its answer.
+pub(crate) fn exchange_kept_alive(stream: &mut (impl Read + Write), call: &Call) -> Response {
+    let request = String::from_utf8(call.to_bytes()).unwrap().replace("Connection: close\r\n", "");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut bytes = Vec::new();
+    let mut byte = [0];
+    while !bytes.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        bytes.extend(byte);
+    }
+    let length = Response::parse(&bytes).header("content-length").expect("the answer has a length").parse().unwrap();
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    bytes.extend(body);
+    Response::parse(&bytes)
+}
+
+/// A counter or gauge of `/metrics`, by its name with labels; 0 where it has not begun.
+pub(crate) fn metric(ops_address: SocketAddr, name: &str) -> u64 {
+    let told = get(ops_address, "/metrics").body;
+    let line = told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map_or(0, |value| value.parse().unwrap())
 }

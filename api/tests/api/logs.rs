@@ -9,6 +9,8 @@ use crate::server::{Call, KEY, TestServer, path};
 
 const SECRETS: [&str; 4] = ["13800138000", "session-secret", "field-secret", "stranger-secret"];
 
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
 on_each_backend! {
     fn one_line_for_each_request_and_no_secret_in_any(db) {
         let dir = tempfile::tempdir().unwrap();
@@ -27,7 +29,7 @@ on_each_backend! {
         ];
         let mut signatures = Vec::new();
         for (id, call) in calls {
-            let call = call.header("X-Request-Id", id);
+            let call = call.header("X-Request-Id", id).header("Traceparent", if id == "good" { TRACE } else { "00-1-1-01" });
             signatures.push(call.authorization().unwrap().rsplit_once('/').unwrap().1.to_owned());
             let mut request = call.head();
             request.extend(call.body());
@@ -53,6 +55,8 @@ on_each_backend! {
         assert_eq!((&good["access_key"], &good["vdn"], &good["campaign"]), (&KEY.0.into(), &1.into(), &3.into()));
         assert_eq!((&good["matched"], &good["deleted"]), (&0.into(), &0.into()));
         assert!(good["duration_us"].is_u64() && good["run_id"].is_i64());
+        assert_eq!(good["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert!(of("unknown", "request").get("trace_id").is_none());
         assert_eq!(of("unknown", "request")["code"], "0200001");
         assert_eq!(of("late", "request")["status"], 401);
         let reason = of("late", "not authenticated")["reason"].as_str().unwrap();

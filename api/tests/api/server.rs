@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use actix_web::rt::System;
 use callsweep_api::server::Application;
@@ -15,6 +16,7 @@ use callsweep_core::testkit::clock::ManualClock;
 use tokio::sync::oneshot;
 
 use crate::http::{self, Members, Response};
+use crate::process::WITHIN;
 use crate::signer::Signer;
 
 /// The server's time, unless a test moves it: that of the vendor's vectors.
@@ -84,6 +86,11 @@ impl TestServer {
         response.members()
     }
 
+    /// A counter or gauge of `/metrics`, by its name with labels.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        http::metric(self.ops_address, name)
+    }
+
     /// Adds numbers to [`CAMPAIGN`].
     pub(crate) fn add(&self, new: &[NewNumber]) {
         let campaign = CampaignId::try_from(CAMPAIGN).unwrap();
@@ -111,6 +118,15 @@ impl TestServer {
     }
 }
 
+/// Waits until something is so.
+pub(crate) fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < WITHIN, "it never came that {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 impl Drop for TestServer {
     fn drop(&mut self) {
         drop(self.stop.take());
@@ -120,7 +136,7 @@ impl Drop for TestServer {
 }
 
 fn key((access_key, secret_key): (&str, &str), vdns: Vdns) -> KeySettings {
-    KeySettings { access_key: access_key.to_owned(), secret_key: secret_key.into(), vdns }
+    KeySettings::new(access_key, secret_key, vdns)
 }
 
 pub(crate) fn add_campaign(store: &Store, id: i64, status: CampaignStatus) {
@@ -266,7 +282,7 @@ impl Call {
         &self.body
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.head();
         if self.announced_length.is_some() {
             return bytes;

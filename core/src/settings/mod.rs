@@ -1,20 +1,20 @@
 //! The settings, read from one file by both binaries.
 
+mod api;
 mod throttle;
 mod worker;
 
 use std::fmt;
-use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::path::Path;
 
 use config::{Config, Environment, File, FileFormat};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::campaign::VdnId;
 use crate::rules::OngoingTask;
 
+pub use api::{All, ApiSettings, KeySettings, LimitSettings, LogFormat, TlsSettings, Vdns};
 pub use throttle::ThrottleSettings;
 pub use worker::WorkerSettings;
 
@@ -64,70 +64,6 @@ impl fmt::Debug for DatabaseSettings {
 pub struct RulesSettings {
     /// `"campaign"` or `"number"`.
     pub ongoing_task: OngoingTask,
-}
-
-/// `[api]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ApiSettings {
-    /// Where the endpoint listens.
-    pub listen: SocketAddr,
-    /// Where health checks listen.
-    pub ops_listen: SocketAddr,
-    /// Numbers that one transaction takes at most.
-    pub chunk_size: NonZeroUsize,
-    /// Bytes that a body may have.
-    pub max_body: usize,
-    /// Minutes that a signature's time may be away from ours, either way.
-    pub signature_window_minutes: u32,
-    /// Seconds that requests in flight get when the server stops.
-    pub shutdown_timeout_seconds: u64,
-    /// Who may call.
-    pub keys: Vec<KeySettings>,
-}
-
-impl Default for ApiSettings {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            ops_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
-            chunk_size: NonZeroUsize::MIN.saturating_add(4_999),
-            max_body: 16 * 1024,
-            signature_window_minutes: 15,
-            shutdown_timeout_seconds: 30,
-            keys: Vec::new(),
-        }
-    }
-}
-
-/// `[[api.keys]]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KeySettings {
-    /// The public half: it stands in the Authorization header.
-    pub access_key: String,
-    /// The secret half. Shown nowhere.
-    pub secret_key: SecretString,
-    /// The VDNs it may delete in.
-    pub vdns: Vdns,
-}
-
-/// `"all"` or a list of VDN ids.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged, expecting = "expected \"all\" or a list of VDN ids from 1 to 9999")]
-pub enum Vdns {
-    /// Every VDN.
-    All(All),
-    /// These.
-    Some(Vec<VdnId>),
-}
-
-/// The word `"all"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum All {
-    /// `"all"`
-    All,
 }
 
 /// Why the settings cannot be used.

@@ -194,8 +194,8 @@ impl r2d2::ManageConnection for ConnectionManager {
     }
 }
 
-/// Requests wait this long for a connection at most; then the caller is told that the database is busy.
-const POOL_WAIT: Duration = Duration::from_secs(5);
+/// Callers wait this long for a connection unless they say otherwise; then they are told that the database is busy.
+pub(super) const POOL_WAIT: Duration = Duration::from_secs(5);
 
 pub(crate) fn pool(manager: ConnectionManager, size: u32) -> Result<r2d2::Pool<ConnectionManager>, StoreError> {
     // The first connection is opened here, by hand, so that its error is the driver's own and comes at once.

@@ -23,6 +23,7 @@ mod wall_clock;
 pub(crate) mod window;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::id::IdGenerator;
@@ -47,6 +48,19 @@ pub struct Store {
     backend: Backend,
     clock: Clock,
     ids: Arc<IdGenerator>,
+    /// How long a caller waits for a connection.
+    patience: Duration,
+}
+
+/// How the pool is used at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Connections that somebody works with.
+    pub in_use: u32,
+    /// Connections that are open and wait for work.
+    pub idle: u32,
+    /// Connections at most.
+    pub size: u32,
 }
 
 impl Store {
@@ -70,15 +84,30 @@ impl Store {
         let manager = ConnectionManager::new(&settings.url, create)?;
         let backend = manager.backend();
         let pool = connection::pool(manager, settings.pool_size.get())?;
-        Ok(Self { pool, backend, ids: Arc::new(IdGenerator::new(clock.clone())), clock })
+        let ids = Arc::new(IdGenerator::new(clock.clone()));
+        Ok(Self { pool, backend, ids, clock, patience: connection::POOL_WAIT })
     }
 
-    /// Takes a connection from the pool. This waits, at most five seconds: not for an async thread.
+    /// The same store, for callers that wait another time for a connection than the five seconds of most.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// How the pool is used at the moment.
+    #[must_use]
+    pub fn pool_use(&self) -> PoolUse {
+        let state = self.pool.state();
+        let in_use = state.connections - state.idle_connections;
+        PoolUse { in_use, idle: state.idle_connections, size: self.pool.max_size() }
+    }
+
+    /// Takes a connection from the pool. This waits: not for an async thread.
     ///
     /// # Errors
     /// [`StoreError::Busy`] when all are in use, [`StoreError::Unreachable`] when none could be made.
     pub fn connection(&self) -> Result<PooledConnection, StoreError> {
-        self.pool.get().map_err(|error| {
+        self.pool.get_timeout(self.patience).map_err(|error| {
             let state = self.pool.state();
             if state.connections >= self.pool.max_size() && state.idle_connections == 0 {
                 StoreError::Busy { pool_size: self.pool.max_size() }

@@ -1,0 +1,99 @@
+//! Open connections, and which of them say nothing whole for too long.
+//!
+//! actix-web times the head of a connection's first request and the silence between requests. It does not time the head
+//! of a later request: a client could begin one and keep its connection for ever. This does.
+
+use std::any::Any;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::HttpRequest;
+use actix_web::dev::Extensions;
+use actix_web::rt::net;
+
+/// The connections of a server.
+#[derive(Debug)]
+pub struct Connections {
+    open: Mutex<Vec<Weak<Connection>>>,
+    /// Times are counted from here.
+    epoch: Instant,
+    /// How long a connection may be without a request that is being answered.
+    patience: Duration,
+}
+
+#[derive(Debug)]
+struct Connection {
+    /// A second handle of the socket; actix-web has the first. It goes with the connection's data.
+    socket: TcpStream,
+    epoch: Instant,
+    /// Milliseconds since the epoch when the last request was answered, or [`BUSY`].
+    idle_since: AtomicU64,
+}
+
+/// A request is being answered: its own times hold.
+const BUSY: u64 = u64::MAX;
+
+impl Connections {
+    /// `patience`: how long a connection may be without a request that is being answered.
+    #[must_use]
+    pub fn new(patience: Duration) -> Self {
+        Self { open: Mutex::default(), epoch: Instant::now(), patience }
+    }
+
+    /// Notes a new connection, in its own data.
+    pub(crate) fn add(&self, io: &dyn Any, data: &mut Extensions) {
+        let plain = || io.downcast_ref::<net::TcpStream>();
+        let tls = || io.downcast_ref::<TlsStream<net::TcpStream>>().map(|stream| stream.get_ref().0);
+        // Without a second handle, as at the limit of open files, it is not watched.
+        let Some(Ok(socket)) = plain().or_else(tls).map(|stream| stream.as_fd().try_clone_to_owned()) else { return };
+        let idle_since = AtomicU64::new(millis(self.epoch.elapsed()));
+        let connection = Arc::new(Connection { socket: socket.into(), epoch: self.epoch, idle_since });
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&connection));
+        data.insert(connection);
+    }
+
+    /// Closes those that wait for the rest of a request for too long, and forgets those that are gone.
+    pub fn cut_slow(&self) {
+        let now = millis(self.epoch.elapsed());
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|connection| {
+            let Some(connection) = connection.upgrade() else { return false };
+            let idle_since = connection.idle_since.load(Ordering::Relaxed);
+            let is_slow = idle_since != BUSY && now.saturating_sub(idle_since) > millis(self.patience);
+            if is_slow {
+                // It fails where the client has closed it.
+                let _ = connection.socket.shutdown(Shutdown::Both);
+            }
+            !is_slow
+        });
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(BUSY - 1)
+}
+
+/// While this lives, a request of the connection is being answered.
+#[derive(Debug)]
+pub(crate) struct Busy(Option<Arc<Connection>>);
+
+impl Busy {
+    pub(crate) fn of(request: &HttpRequest) -> Self {
+        let connection = request.conn_data::<Arc<Connection>>().cloned();
+        if let Some(connection) = &connection {
+            connection.idle_since.store(BUSY, Ordering::Relaxed);
+        }
+        Self(connection)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.0 {
+            connection.idle_since.store(millis(connection.epoch.elapsed()), Ordering::Relaxed);
+        }
+    }
+}
