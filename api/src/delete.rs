@@ -10,9 +10,9 @@ use arc_swap::ArcSwap;
 use callsweep_core::bounds::{Bounds, Exceeded};
 use callsweep_core::campaign::{CampaignId, VdnId};
 use callsweep_core::error::Error;
-use callsweep_core::purge::{Control, Engine, Outcome, PurgeReport, StopReason, purge};
+use callsweep_core::purge::{Engine, Outcome, PurgeReport, StopReason};
 use callsweep_core::result_code::ResultCode;
-use callsweep_core::run::{NewRun, RequestOrigin, RunKind, Target};
+use callsweep_core::run::{NewRun, RequestOrigin, Run, RunKind, RunState, Target};
 use percent_encoding::percent_decode_str;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -26,6 +26,7 @@ use crate::connections::Busy;
 use crate::limits::{InFlight, Limits, OverLimit};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::replay::{self, BadKey, Done};
 use crate::telemetry::AccessLog;
 
 /// What the endpoint works with.
@@ -41,6 +42,8 @@ pub struct Endpoint {
     pub queue: Queue,
     /// Counts what happens.
     pub metrics: Metrics,
+    /// Whether a request that is sent again gets the first answer.
+    pub replay_answers: bool,
     /// Bytes that a body may have.
     pub max_body: usize,
     /// Bytes that the headers may have.
@@ -97,6 +100,11 @@ async fn answer(
     log.campaign = Some(campaign_id);
     let DeleteCall { criteria, archive_history } = DeleteCall::parse(&body)?;
 
+    let repeat_key = if endpoint.replay_answers {
+        replay::key(request.headers(), &key.access_key).map_err(|BadKey| bad_idempotency_key())?
+    } else {
+        None
+    };
     let actor = key.access_key.clone();
     let client_address = address.map(|address| address.to_string()).unwrap_or_default();
     let run = NewRun {
@@ -107,11 +115,19 @@ async fn answer(
         criteria,
         archive_history,
         bounds: Bounds { max_rows: key.max_rows, ..Bounds::default() },
-        key: None,
+        key: repeat_key,
         request: Some(RequestOrigin { id: log.id().to_owned(), client_address }),
     };
     let seat = endpoint.queue.enter().await.ok_or_else(busy)?;
     remove(endpoint.clone(), run, log, (in_flight, seat)).await
+}
+
+fn bad_idempotency_key() -> Answer {
+    let (english, chinese) = (
+        "Idempotency-Key: must be one text of 1 to 255 printable ASCII characters",
+        "Idempotency-Key：必须是1到255个可打印ASCII字符",
+    );
+    Answer::refusal(StatusCode::BAD_REQUEST, english, chinese)
 }
 
 fn over_limit(over: OverLimit, log: &AccessLog) -> Answer {
@@ -229,17 +245,31 @@ async fn remove(
 ) -> Result<Answer, Answer> {
     let span = Span::current();
     let done = web::block(move || {
-        let done = span.in_scope(|| purge(&endpoint.engine, &run, &mut Control::unattended()));
-        if let Ok(report) = &done {
-            endpoint.metrics.removed(&report.counts);
+        let done = span.in_scope(|| replay::execute(&endpoint.engine, &run));
+        match &done {
+            Ok(Done::Now(report)) => endpoint.metrics.removed(&report.counts),
+            Ok(Done::Before(_)) => {
+                endpoint.metrics.replayed.inc();
+            }
+            _ => {}
         }
         drop(held);
         done
     });
     match done.await {
-        Ok(Ok(report)) => {
+        Ok(Ok(Done::Now(report))) => {
             log.report(&report);
             Ok(answer_to(&report))
+        }
+        Ok(Ok(Done::Before(run))) => {
+            log.replayed(&run);
+            Ok(answer_again(&run))
+        }
+        Ok(Ok(Done::UnderWay)) => Err(busy()),
+        Ok(Ok(Done::OtherRequest)) => {
+            let (english, chinese) =
+                ("Idempotency-Key: belongs to another request", "Idempotency-Key：已用于另一个请求");
+            Err(Answer::refusal(StatusCode::UNPROCESSABLE_ENTITY, english, chinese))
         }
         Ok(Err(error)) => {
             if matches!(error, Error::Store(_)) {
@@ -262,6 +292,21 @@ fn answer_to(report: &PurgeReport) -> Answer {
         Outcome::Refused(error) | Outcome::Failed(error) => answer_to_error(error, counts.deleted),
         Outcome::Stopped(StopReason::CampaignExecuting) => answer.with(Detail::CampaignExecuting),
         _ if counts.barred.total() > 0 => answer.with(Detail::Stayed(counts.barred)),
+        _ => answer,
+    }
+}
+
+/// The first answer to a request, made again from its row of the ledger.
+fn answer_again(run: &Run) -> Answer {
+    let (code, counts) = (replay::result_code(run), run.counts);
+    let answer = Answer::of(code, counts.deleted);
+    let is_state = |state: RunState| run.state == state.as_str();
+    match code {
+        ResultCode::StateForbids if is_state(RunState::Refused) => answer.with(Detail::CampaignExecuting),
+        _ if is_state(RunState::Stopped) => answer.with(Detail::CampaignExecuting),
+        ResultCode::Success | ResultCode::StateForbids if counts.barred.total() > 0 => {
+            answer.with(Detail::Stayed(counts.barred))
+        }
         _ => answer,
     }
 }

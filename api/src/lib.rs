@@ -19,6 +19,7 @@ pub mod ops;
 mod otlp;
 pub mod queue;
 pub mod reload;
+pub mod replay;
 pub mod server;
 pub mod telemetry;
 pub mod tls;

@@ -69,6 +69,7 @@ fn endpoint(settings: &Settings, store: Store, metrics: Metrics) -> Result<Endpo
         limits: Limits::new(&api.limits),
         queue,
         metrics,
+        replay_answers: api.replay_answers,
         max_body: api.max_body,
         max_headers: api.max_headers,
         body_timeout: api.body_timeout,

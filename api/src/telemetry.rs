@@ -11,6 +11,7 @@ use actix_web::http::header::{HeaderMap, HeaderValue};
 use callsweep_core::campaign::{CampaignId, VdnId};
 use callsweep_core::error::Error;
 use callsweep_core::purge::{Outcome, PurgeReport};
+use callsweep_core::run::Run;
 use callsweep_core::settings::{ApiSettings, LogFormat};
 use tracing::{Span, debug, error, info, info_span, warn};
 use tracing_subscriber::layer::SubscriberExt;
@@ -96,6 +97,8 @@ pub struct AccessLog {
     pub campaign: Option<CampaignId>,
     /// Run id, matched, deleted, archived, barred.
     counts: Option<[i64; 5]>,
+    /// The run whose answer is given again.
+    replay_of: Option<i64>,
     /// HTTP status and result code. `None`: the client was gone before the answer.
     answered: Option<(u16, &'static str)>,
 }
@@ -117,6 +120,7 @@ impl AccessLog {
             vdn: None,
             campaign: None,
             counts: None,
+            replay_of: None,
             answered: None,
         }
     }
@@ -174,6 +178,11 @@ impl AccessLog {
         self.counts = Some([report.run_id, counts.matched, counts.deleted, counts.archived, counts.barred.total()]);
     }
 
+    /// That nothing was done, because this run had done it before.
+    pub fn replayed(&mut self, run: &Run) {
+        self.replay_of = Some(run.id);
+    }
+
     /// What the client is told.
     pub fn answered(&mut self, answer: &Answer) {
         self.answered = Some((answer.status.as_u16(), answer.code.as_str()));
@@ -200,6 +209,7 @@ impl Drop for AccessLog {
             vdn = self.vdn.map(VdnId::get),
             campaign = self.campaign.map(CampaignId::get),
             run_id,
+            replay_of = self.replay_of,
             matched,
             deleted,
             archived,

@@ -13,6 +13,7 @@ mod metrics;
 mod precedence;
 mod process;
 mod removal;
+mod replay;
 mod server;
 mod sign_command;
 mod signer;

@@ -1,6 +1,7 @@
 //! A server inside the test's process, on a free port, and calls to it.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -163,6 +164,12 @@ pub(crate) struct Call {
     signer: Option<Signer>,
 }
 
+/// A millisecond of [`NOW`]'s second: calls of one instant and one content would be one call, sent twice.
+fn another_instant() -> String {
+    static INSTANTS: AtomicU32 = AtomicU32::new(0);
+    NOW.replace('Z', &format!(".{:03}Z", INSTANTS.fetch_add(1, Ordering::Relaxed) % 1_000))
+}
+
 pub(crate) fn path(vdn: impl std::fmt::Display, campaign: impl std::fmt::Display) -> String {
     format!("/rest/isales/v1/openapi/campaigns/{vdn}/calldata/{campaign}/delete")
 }
@@ -172,7 +179,7 @@ impl Call {
         let signer = Signer {
             access_key: KEY.0.to_owned(),
             secret_key: KEY.1.to_owned(),
-            timestamp: NOW.to_owned(),
+            timestamp: another_instant(),
             signed_headers: "content-type;host".to_owned(),
             query_line: None,
         };

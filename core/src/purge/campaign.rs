@@ -137,7 +137,7 @@ impl Running<'_> {
     ) -> Result<(Chunk, Option<Window>), StoreError> {
         let (store, rules, patience) = (&self.engine.store, self.engine.rules, self.patience());
         let (books, is_request, left) = (self.books.clone(), self.is_request(), self.rows_left());
-        let so_far = report.counts;
+        let so_far = books.run.counts();
         let spent = (report.retries, report.sql, report.slowest_chunk, report.throttled);
         let mut in_doubt = Vec::new();
         let sizer = &mut self.sizer;

@@ -260,6 +260,10 @@ impl<'a> Running<'a> {
         last.campaign = None;
         let now = self.engine.store.clock().timestamp();
         last.run.end(&report.outcome, code, now);
+        // Nothing was done that could be done twice, and a repetition may find less to do.
+        if matches!(report.outcome, Outcome::Refused(Error::Bound(_))) && !last.saved {
+            last.run.request_key = None;
+        }
         // The last chunk of a request has said so already.
         let is_told = self.books.saved
             && (&last.run.state, &last.run.result_code) == (&self.books.run.state, &self.books.run.result_code);

@@ -28,6 +28,8 @@ pub struct ApiSettings {
     pub max_headers: usize,
     /// Numbers that one call may remove. `None`: any number.
     pub max_rows: Option<NonZeroU64>,
+    /// Whether a request that is sent again gets the first answer.
+    pub replay_answers: bool,
     /// Minutes that a signature's time may be away from ours, either way.
     pub signature_window_minutes: u32,
     /// Seconds that requests in flight get when the server stops.
@@ -65,6 +67,7 @@ impl Default for ApiSettings {
             max_body: 16 * 1024,
             max_headers: 16 * 1024,
             max_rows: None,
+            replay_answers: true,
             signature_window_minutes: 15,
             shutdown_timeout_seconds: 30,
             queue_timeout: Duration::from_secs(2),
