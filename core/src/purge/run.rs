@@ -44,10 +44,12 @@ pub fn purge(engine: &Engine, new: &NewRun, control: &mut Control<'_>) -> Result
         run.open().map_err(|error| key_taken(error, new.key.as_deref()))?;
     }
     let outcome = run.work(control);
-    if let Outcome::Failed(Error::Store(StoreError::KeyTaken)) = outcome {
+    let report = run.finish(outcome);
+    // A request finds out with its first row in the ledger, whatever it says.
+    if let Outcome::Failed(Error::Store(StoreError::KeyTaken)) = report.outcome {
         return Err(key_taken(StoreError::KeyTaken, new.key.as_deref()));
     }
-    Ok(run.finish(outcome))
+    Ok(report)
 }
 
 fn key_taken(error: StoreError, key: Option<&str>) -> Error {
@@ -265,10 +267,14 @@ impl<'a> Running<'a> {
             last.run.request_key = None;
         }
         // The last chunk of a request has said so already.
-        let is_told = self.books.saved
-            && (&last.run.state, &last.run.result_code) == (&self.books.run.state, &self.books.run.result_code);
+        let is_key_taken = matches!(report.outcome, Outcome::Failed(Error::Store(StoreError::KeyTaken)));
+        let is_told = is_key_taken
+            || self.books.saved
+                && (&last.run.state, &last.run.result_code) == (&self.books.run.state, &self.books.run.result_code);
         if !is_told && let Err(error) = self.save(last) {
-            tracing::warn!(run_id = report.run_id, %error, "the end of the run could not be recorded");
+            if !matches!(error, StoreError::KeyTaken) {
+                tracing::warn!(run_id = report.run_id, %error, "the end of the run could not be recorded");
+            }
             // The first error is the one to tell.
             if !matches!(report.outcome, Outcome::Failed(_)) {
                 report.outcome = Outcome::Failed(error.into());
