@@ -4,12 +4,15 @@
 mod authentication;
 mod contract;
 mod demo;
+mod examples;
+mod fuzz;
 mod http;
 mod keys;
 mod lifecycle;
 mod limits;
 mod logs;
 mod metrics;
+mod openapi;
 mod precedence;
 mod process;
 mod removal;
