@@ -207,3 +207,71 @@ fn in_lower_case(bytes: &[u8]) -> String {
         text + "%" + &escape.to_ascii_lowercase() + rest
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::http::header::{HeaderName, HeaderValue};
+
+    const PREFIX: &str = "auth-v2/k/2024-10-31T14:06:52Z/content-type;host;accept;accept-encoding";
+    const NAMES: &str = "content-type;host;accept;accept-encoding";
+
+    /// A request in which every mistake makes a difference.
+    fn with_request(test: impl FnOnce(WireRequest<'_>)) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("host", "a.example:8080"),
+            ("content-type", "application/json; charset=\"utf-8\""),
+            ("accept", "*/*"),
+            ("accept-encoding", "gzip"),
+        ] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        test(WireRequest {
+            method: "POST",
+            path: "/campaigns/%31/delete",
+            query: Some("b=%2a&a=1"),
+            headers: &headers,
+            body: " {\"a\":\"it's/~*é\"}\n".as_bytes(),
+        });
+    }
+
+    fn found(request: WireRequest<'_>, key: &[u8], text: &str) -> Option<&'static str> {
+        find(request, &" secret".into(), PREFIX, NAMES, &hmac_hex(key, text))
+    }
+
+    #[test]
+    fn every_mistake_is_found_as_itself() {
+        with_request(|request| {
+            let right = signing_key(" secret", PREFIX);
+            let [query, _] = query_lines(request.query);
+            let parts = Parts::of(&request, NAMES, query);
+            for (name, key) in KEYS {
+                assert_eq!(found(request, &key(" secret", PREFIX, &right), &parts.text()), Some(*name));
+            }
+            for (name, change) in TEXTS {
+                let mut parts = parts.clone();
+                change(&mut parts, &request);
+                assert_eq!(found(request, right.as_bytes(), &parts.text()), Some(*name));
+            }
+        });
+    }
+
+    #[test]
+    fn what_fits_nothing_has_no_name() {
+        with_request(|request| {
+            assert_eq!(found(request, b"another key", "another text"), None);
+            let of = |given: &str| find(request, &"secret".into(), PREFIX, NAMES, given);
+            assert_eq!(of("c2lnbmF0dXJl"), Some("the signature must be 64 lower-case hexadecimal digits"));
+            assert_eq!(of(""), Some("the signature must be 64 lower-case hexadecimal digits"));
+        });
+    }
+
+    #[test]
+    fn taken_apart_and_put_together_it_is_the_canonical_request() {
+        with_request(|request| {
+            let forms = query_lines(request.query).map(|query| Parts::of(&request, NAMES, query).text());
+            assert_eq!(Ok(forms), crate::auth::canonical::canonical_requests(request, NAMES));
+        });
+    }
+}

@@ -77,6 +77,7 @@ pub fn json() -> String {
 fn operation() -> Operation {
     OperationBuilder::new()
         .operation_id(Some("deleteNumbers"))
+        .tag("Outbound numbers")
         .summary(Some("Delete outbound numbers"))
         .description(Some(
             "Deletes the numbers of a campaign that pass all filters of the body, or moves them to the history \
@@ -84,17 +85,16 @@ fn operation() -> Operation {
         ))
         .parameter(path_number("vdnId", "The VDN that the campaign belongs to.", VdnId::MAX.into()))
         .parameter(path_number("campaignId", "The campaign.", i64::MAX))
-        .parameter(header("locale", "The language of `resultDesc`: `zh_CN`, or `en_US` for anything else.", "en_US"))
+        .parameter(header("locale", "The language of `resultDesc`: `zh_CN`, or `en_US` for anything else."))
         .parameter(header(
             "X-Request-Id",
             "The id under which the server logs the request; the answer repeats it. One of 1–64 visible ASCII \
              characters is taken over, anything else is replaced.",
-            "order-4711",
         ))
         .parameter(header(
             "Idempotency-Key",
-            "One key for one intended deletion, kept when the request is signed and sent again.",
-            "\"8e03978e-40d5-43dd-bc93-6894a57f9324\"",
+            "One key for one intended deletion, such as `\"8e03978e-40d5-43dd-bc93-6894a57f9324\"`, kept when the \
+             request is signed and sent again.",
         ))
         .request_body(Some(request_body()))
         .responses(answers::responses())
@@ -118,15 +118,14 @@ fn path_number(name: &str, description: &str, maximum: i64) -> Parameter {
         .build()
 }
 
-/// No header of the call is ever refused for its value.
-fn header(name: &str, description: &str, example: &str) -> Parameter {
+/// No header of the call is ever refused for its value. There is no example: pages fill it in, and ids are to differ.
+fn header(name: &str, description: &str) -> Parameter {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some(description))
         .schema(Some(Object::with_type(Type::String)))
-        .example(Some(example.into()))
         .build()
 }
 

@@ -22,3 +22,4 @@ mod signer;
 mod tls;
 mod traces;
 mod vectors;
+mod verify_command;
