@@ -185,10 +185,10 @@ const TEXTS: &[(&str, Change)] = &[
         parts.set("host", |host| host.rsplit_once(':').map_or(host, |(name, _)| name).to_owned());
     }),
     ("host is signed with port 80, which the client does not send", |parts, _| {
-        parts.set("host", |host| format!("{host}:80"))
+        parts.set("host", |host| format!("{host}:80"));
     }),
     ("host is signed with port 443, which the client does not send", |parts, _| {
-        parts.set("host", |host| format!("{host}:443"))
+        parts.set("host", |host| format!("{host}:443"));
     }),
     (CONTENT_TYPE, |parts, _| parts.set("content-type", |_| "application/json".to_owned())),
     (CONTENT_TYPE, |parts, _| parts.set("content-type", |_| "application/json;charset=UTF-8".to_owned())),

@@ -95,7 +95,7 @@ fn it_names_the_mistake_of_the_client() {
         (bytes.as_slice(), canonical(body, ""), "32 raw bytes"),
         (KEY.1.as_bytes(), canonical(body, ""), "must sign the prefix"),
         (signing_key.as_bytes(), canonical(body, "\n"), "a line break follows the body"),
-        (signing_key.as_bytes(), canonical(&body.replace("%20", "+"), ""), "URLEncoder"),
+        (signing_key.as_bytes(), canonical(body, "").replace("%20", "+"), "URLEncoder"),
         (signing_key.as_bytes(), canonical("", ""), "the body is left out"),
         (signing_key.as_bytes(), canonical(body, "").replace("%3A8080", ""), "without the port"),
         (
