@@ -6,9 +6,10 @@ use std::sync::{Arc, LazyLock};
 
 use actix_web::guard::{self, GuardContext};
 use actix_web::http::{Method, header};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use utoipa_swagger_ui::Config;
 
+use crate::connections::Busy;
 use crate::openapi;
 
 /// Scripts, styles and calls of this server alone; Swagger UI sets styles and shows pictures of its own.
@@ -25,7 +26,12 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/docs").guard(guard::fn_guard(is_read)).to(to_page));
     for name in FILES {
         let path = format!("/docs/{name}");
-        config.service(web::resource(path).guard(guard::fn_guard(is_read)).to(move || async move { file(name) }));
+        config.service(web::resource(path).guard(guard::fn_guard(is_read)).to(
+            move |request: HttpRequest| async move {
+                let _busy = Busy::of(&request);
+                file(name)
+            },
+        ));
     }
 }
 
@@ -33,13 +39,15 @@ fn is_read(context: &GuardContext<'_>) -> bool {
     [Method::GET, Method::HEAD].contains(&context.head().method)
 }
 
-async fn document() -> HttpResponse {
+async fn document(request: HttpRequest) -> HttpResponse {
+    let _busy = Busy::of(&request);
     static DOCUMENT: LazyLock<String> = LazyLock::new(openapi::json);
     respond("application/json", DOCUMENT.as_bytes())
 }
 
 /// The page names its parts by relative paths.
-async fn to_page() -> HttpResponse {
+async fn to_page(request: HttpRequest) -> HttpResponse {
+    let _busy = Busy::of(&request);
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "docs/")).finish()
 }
 

@@ -82,9 +82,11 @@ fn refusal(answer: &Answer) -> (String, Response) {
         StatusCode::FORBIDDEN => ("The access key has no right to this VDN.", None),
         StatusCode::NOT_FOUND => ("Another path: a trailing slash makes one.", None),
         StatusCode::METHOD_NOT_ALLOWED => ("Another method than POST.", Some("Allow")),
+        StatusCode::REQUEST_TIMEOUT => ("The body took too long to arrive.", None),
         StatusCode::PAYLOAD_TOO_LARGE => ("The body is too large.", None),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ("The body is not announced as JSON in UTF-8.", None),
         StatusCode::TOO_MANY_REQUESTS => ("Too many requests; try again.", Some("Retry-After")),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("The headers are too large.", None),
         StatusCode::SERVICE_UNAVAILABLE => ("The database is busy. Nothing was done; try again.", Some("Retry-After")),
         _ => ("The server failed; its log says why, under the request's id.", None),
     };

@@ -65,16 +65,18 @@ fn out_of_range() -> Answer {
 }
 
 /// One answer for each status but 200. A test holds those that it can cause against the server's.
-pub(super) fn refusals() -> [Answer; 10] {
+pub(super) fn refusals() -> [Answer; 12] {
     [
         (StatusCode::BAD_REQUEST, "body: was not received whole"),
         (StatusCode::UNAUTHORIZED, "Authorization: not accepted"),
         (StatusCode::FORBIDDEN, "vdnId: this access key has no right to it"),
         (StatusCode::NOT_FOUND, "path: there is nothing here"),
         (StatusCode::METHOD_NOT_ALLOWED, "method: must be POST"),
+        (StatusCode::REQUEST_TIMEOUT, "body: did not arrive in time"),
         (StatusCode::PAYLOAD_TOO_LARGE, "body: is too large"),
         (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type: must be application/json; charset=UTF-8"),
-        (StatusCode::TOO_MANY_REQUESTS, "too many requests, try again"),
+        (StatusCode::TOO_MANY_REQUESTS, "too many requests"),
+        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers: are too large"),
         (StatusCode::INTERNAL_SERVER_ERROR, "the server failed"),
         (StatusCode::SERVICE_UNAVAILABLE, "the server is busy, try again"),
     ]
