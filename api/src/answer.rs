@@ -90,14 +90,7 @@ impl Answer {
     /// The answer as it travels.
     #[must_use]
     pub fn into_response(self, locale: Locale, request_id: HeaderValue) -> HttpResponse {
-        let description = self.description(locale);
-        let members = Members {
-            result_code: self.code,
-            result_desc: &description,
-            return_code: self.code,
-            return_desc: &description,
-            success_count: self.success_count,
-        };
+        let body = self.body(locale);
         let mut response = HttpResponse::build(self.status);
         response.insert_header((header::CONTENT_TYPE, "application/json; charset=UTF-8"));
         response.insert_header((REQUEST_ID, request_id));
@@ -111,8 +104,22 @@ impl Answer {
         if let Some(seconds) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, seconds));
         }
+        response.body(body)
+    }
+
+    /// The five members.
+    #[must_use]
+    pub fn body(&self, locale: Locale) -> Vec<u8> {
+        let description = self.description(locale);
+        let members = Members {
+            result_code: self.code,
+            result_desc: &description,
+            return_code: self.code,
+            return_desc: &description,
+            success_count: self.success_count,
+        };
         // Writing five members to memory cannot fail.
-        response.body(serde_json::to_vec(&members).unwrap_or_default())
+        serde_json::to_vec(&members).unwrap_or_default()
     }
 }
 

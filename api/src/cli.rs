@@ -9,6 +9,7 @@ use actix_web::rt::System;
 use callsweep_core::clock::Clock;
 use callsweep_core::settings::{ApiSettings, Settings};
 use callsweep_core::store::Store;
+use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -16,6 +17,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::auth::{self, authorization::parse_timestamp};
 use crate::client::ClientCall;
 use crate::demo;
+use crate::diagnosis::diagnose;
+use crate::openapi;
 use crate::reload::Reload;
 use crate::server::Application;
 use crate::telemetry;
@@ -38,6 +41,8 @@ enum Command {
     Demo(DemoArgs),
     /// Sign a request, and print its Authorization header, its canonical request and a curl line
     Sign(SignArgs),
+    /// Print the OpenAPI document of the endpoint
+    Openapi,
 }
 
 #[derive(Debug, Args)]
@@ -81,9 +86,13 @@ struct SignArgs {
     /// A header to send and sign, as "Name: value"; may be repeated
     #[arg(long = "header", value_name = "HEADER")]
     headers: Vec<String>,
-    /// The time of the signature, as in 2024-10-31T14:06:52Z [default: now]
+    /// The time of the signature, as in 2024-10-31T14:06:52Z; with --verify, the server's time [default: now]
     #[arg(long)]
     timestamp: Option<String>,
+    /// The Authorization header that a client made for this request: say which part disagrees. Give with --header
+    /// the headers that it sends; Content-Type is the page's unless it is among them
+    #[arg(long, value_name = "HEADER")]
+    verify: Option<String>,
 }
 
 /// Runs the program: 0 done, 1 failed with one line on stderr, 2 not understood.
@@ -93,7 +102,11 @@ pub fn run() -> ExitCode {
     let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve(&args),
         Command::Demo(args) => demo(&args),
-        Command::Sign(args) => sign(&args),
+        Command::Sign(args) => match &args.verify {
+            Some(header) => verify(&args, header),
+            None => sign(&args),
+        },
+        Command::Openapi => io::stdout().write_all(openapi::json().as_bytes()).map_err(Failure::from),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -151,17 +164,29 @@ fn stop_signals() -> io::Result<impl Future<Output = ()>> {
 
 fn sign(args: &SignArgs) -> Result<(), Failure> {
     let call = ClientCall::new(&args.method, &args.url, &args.headers, &args.body)?;
-    let now = || auth::timestamp(Clock::system().now());
-    let timestamp = args.timestamp.clone().unwrap_or_else(now);
-    if parse_timestamp(&timestamp).is_none() {
-        return Err(
-            format!("--timestamp {timestamp:?} must be UTC in the form 2024-10-31T14:06:52Z or …52.123Z").into()
-        );
-    }
+    // As it was given: milliseconds are signed too.
+    let timestamp = match &args.timestamp {
+        Some(timestamp) => given_time(timestamp).map(|_| timestamp.clone())?,
+        None => auth::timestamp(Clock::system().now()),
+    };
     let signed = call.sign(&args.access_key, &args.secret_key, &timestamp)?;
     let mut out = io::stdout().lock();
     writeln!(out, "# Authorization header\nAuthorization: {}\n", signed.authorization)?;
     writeln!(out, "# Canonical request: lines end in \\n, nothing follows the last\n{}\n", signed.canonical_request)?;
     writeln!(out, "# Ready to send\n{}", call.curl(&signed.authorization))?;
     Ok(())
+}
+
+/// Fails where a part disagrees, so that a script may ask.
+fn verify(args: &SignArgs, header: &str) -> Result<(), Failure> {
+    let call = ClientCall::new(&args.method, &args.url, &args.headers, &args.body)?;
+    let now = args.timestamp.as_deref().map_or_else(|| Ok(Clock::system().now()), given_time)?;
+    let diagnosis = diagnose(header, call.request(), &args.access_key, &args.secret_key, now);
+    write!(io::stdout(), "{diagnosis}")?;
+    if diagnosis.agrees() { Ok(()) } else { Err("the header does not fit the request".into()) }
+}
+
+fn given_time(text: &str) -> Result<DateTime<Utc>, Failure> {
+    let form = || format!("--timestamp {text:?} must be UTC in the form 2024-10-31T14:06:52Z or …52.123Z").into();
+    parse_timestamp(text).ok_or_else(form)
 }

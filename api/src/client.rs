@@ -64,14 +64,19 @@ impl ClientCall {
     pub fn sign(&self, access_key: &str, secret_key: &SecretString, timestamp: &str) -> Result<Signed, ClientError> {
         let mut names: Vec<&str> = self.headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        let request = WireRequest {
+        Ok(auth::sign(self.request(), access_key, secret_key, timestamp, &names.join(";"))?)
+    }
+
+    /// The request as it will travel.
+    #[must_use]
+    pub fn request(&self) -> WireRequest<'_> {
+        WireRequest {
             method: &self.method,
             path: self.url.path(),
             query: self.url.query(),
             headers: &self.headers,
             body: self.body.as_bytes(),
-        };
-        Ok(auth::sign(request, access_key, secret_key, timestamp, &names.join(";"))?)
+        }
     }
 
     /// A line for the shell that sends it. curl makes the Host header of the URL by itself.

@@ -41,7 +41,7 @@ fn settings(args: &DemoArgs, secret_key: &SecretString) -> Settings {
     let (listen, ops_listen) = (args.listen, args.ops_listen);
     Settings {
         database: DatabaseSettings { url: database_url(&args.database).into(), ..DatabaseSettings::default() },
-        api: ApiSettings { listen, ops_listen, keys: vec![key], ..ApiSettings::default() },
+        api: ApiSettings { listen, ops_listen, docs: true, keys: vec![key], ..ApiSettings::default() },
         ..Settings::default()
     }
 }

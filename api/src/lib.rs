@@ -12,8 +12,11 @@ pub mod client;
 pub mod connections;
 pub mod delete;
 pub mod demo;
+pub mod diagnosis;
+pub mod docs;
 pub mod limits;
 pub mod metrics;
+pub mod openapi;
 pub mod ops;
 #[cfg(feature = "otlp")]
 mod otlp;

@@ -20,6 +20,7 @@ use tracing::{error, info, warn};
 use crate::auth::{Keys, KeysError};
 use crate::connections::Connections;
 use crate::delete::{self, Endpoint};
+use crate::docs;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::ops::{self, Health};
@@ -97,18 +98,21 @@ fn serve_api(
 ) -> Result<(Server, SocketAddr), StartError> {
     let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let seats = seats(&endpoint.engine.store);
-    let server =
-        HttpServer::new(move || App::new().app_data(endpoint.clone()).default_service(web::to(delete::handle)))
-            .on_connect(move |io, data| connections.add(io, data))
-            .workers(workers)
-            // Each worker may have to serve all of the queue's seats.
-            .worker_max_blocking_threads(seats)
-            .max_connections(connections_of_worker(settings.limits.connections, workers))
-            .client_request_timeout(settings.header_timeout)
-            .tls_handshake_timeout(settings.header_timeout)
-            .keep_alive(settings.keep_alive)
-            .disable_signals()
-            .shutdown_timeout(settings.shutdown_timeout_seconds);
+    let docs = settings.docs;
+    let server = HttpServer::new(move || {
+        let app = App::new().app_data(endpoint.clone()).default_service(web::to(delete::handle));
+        if docs { app.configure(docs::routes) } else { app }
+    })
+    .on_connect(move |io, data| connections.add(io, data))
+    .workers(workers)
+    // Each worker may have to serve all of the queue's seats.
+    .worker_max_blocking_threads(seats)
+    .max_connections(connections_of_worker(settings.limits.connections, workers))
+    .client_request_timeout(settings.header_timeout)
+    .tls_handshake_timeout(settings.header_timeout)
+    .keep_alive(settings.keep_alive)
+    .disable_signals()
+    .shutdown_timeout(settings.shutdown_timeout_seconds);
     let address = settings.listen;
     let bound = match tls {
         Some(tls) => server.bind_rustls_0_23(address, tls.server_config()?),

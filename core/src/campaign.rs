@@ -12,6 +12,9 @@ use crate::error::{InvalidParameter, Problem};
 pub struct VdnId(i32);
 
 impl VdnId {
+    /// The largest (page, table 1).
+    pub const MAX: i32 = 9999;
+
     /// The number, as the tables store it.
     #[must_use]
     pub fn get(self) -> i32 {
@@ -32,7 +35,7 @@ impl TryFrom<i64> for VdnId {
 
     fn try_from(number: i64) -> Result<Self, InvalidParameter> {
         match i32::try_from(number) {
-            Ok(vdn @ 1..=9999) => Ok(Self(vdn)),
+            Ok(vdn @ 1..=Self::MAX) => Ok(Self(vdn)),
             _ => Err(InvalidParameter::new("vdnId", Problem::Value("an integer from 1 to 9999"))),
         }
     }

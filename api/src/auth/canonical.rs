@@ -39,7 +39,8 @@ pub enum HeaderProblem {
 /// Everything but `A-Z a-z 0-9 - . _ ~` is escaped.
 const ESCAPED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-fn normalize(bytes: &[u8]) -> String {
+/// The escaping of auth-v2.
+pub(crate) fn normalize(bytes: &[u8]) -> String {
     percent_encode(bytes, &ESCAPED).to_string()
 }
 
@@ -59,14 +60,15 @@ pub fn canonical_requests(request: WireRequest<'_>, signed_headers: &str) -> Res
         let query_line = query_line.map(|line| line + "\n").unwrap_or_default();
         format!("{}\n{}\n{query_line}{signed_headers}\n{headers}\n{body}", request.method, request.path)
     };
-    Ok(match request.query.filter(|query| !query.is_empty()) {
-        None => [whole(None), whole(Some(String::new()))],
-        Some(query) => {
-            let decoded = |text: &str| normalize(&percent_decode_str(text).collect::<Vec<u8>>());
-            let as_written = |text: &str| normalize(text.as_bytes());
-            [whole(Some(query_line(query, decoded))), whole(Some(query_line(query, as_written)))]
-        }
-    })
+    Ok(query_lines(request.query).map(whole))
+}
+
+/// The query's line in both forms.
+pub(crate) fn query_lines(query: Option<&str>) -> [Option<String>; 2] {
+    let Some(query) = query.filter(|query| !query.is_empty()) else { return [None, Some(String::new())] };
+    let decoded = |text: &str| normalize(&percent_decode_str(text).collect::<Vec<u8>>());
+    let as_written = |text: &str| normalize(text.as_bytes());
+    [Some(query_line(query, decoded)), Some(query_line(query, as_written))]
 }
 
 /// `normalize(k)=normalize(v)` pairs, sorted, joined by `&`. A name without `=` counts as one with an empty value,
@@ -108,7 +110,8 @@ pub fn signing_key(secret_key: &str, prefix: &str) -> String {
     hmac_hex(secret_key.as_bytes(), prefix)
 }
 
-fn hmac_hex(key: &[u8], message: &str) -> String {
+/// HMAC-SHA256 as 64 lower-case hexadecimal digits.
+pub(crate) fn hmac_hex(key: &[u8], message: &str) -> String {
     #[allow(clippy::expect_used, reason = "HMAC takes keys of any length")]
     let mut hmac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     hmac.update(message.as_bytes());

@@ -118,3 +118,12 @@ pub(crate) fn metric(ops_address: SocketAddr, name: &str) -> u64 {
     let line = told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.map_or(0, |value| value.parse().unwrap())
 }
+
+/// The status of `GET path`, whatever its body is made of.
+pub(crate) fn status_of(address: SocketAddr, path: &str) -> u16 {
+    let mut stream = connect(address);
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let answer = read_to_end(&mut stream);
+    String::from_utf8_lossy(&answer[..12]).rsplit(' ').next().unwrap().parse().unwrap()
+}

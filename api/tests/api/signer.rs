@@ -46,7 +46,7 @@ fn escape(bytes: &[u8]) -> String {
         .collect()
 }
 
-fn hmac(key: &[u8], message: &str) -> String {
+pub(crate) fn hmac(key: &[u8], message: &str) -> String {
     let mut hmac = Hmac::<Sha256>::new_from_slice(key).unwrap();
     hmac.update(message.as_bytes());
     hmac.finalize().into_bytes().iter().map(|b| format!("{b:02x}")).collect()

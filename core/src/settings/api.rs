@@ -54,6 +54,8 @@ pub struct ApiSettings {
     pub tls: Option<TlsSettings>,
     /// `[api.limits]`
     pub limits: LimitSettings,
+    /// Whether the OpenAPI document and Swagger UI are served. Off: what is exposed is the call alone.
+    pub docs: bool,
     /// Who may call.
     pub keys: Vec<KeySettings>,
 }
@@ -78,6 +80,7 @@ impl Default for ApiSettings {
             otlp_endpoint: None,
             tls: None,
             limits: LimitSettings::default(),
+            docs: false,
             keys: Vec::new(),
         }
     }
