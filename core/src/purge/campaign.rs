@@ -98,9 +98,6 @@ impl Running<'_> {
             if let Some(reason) = self.hold(target, control)? {
                 return Ok(Outcome::Stopped(reason));
             }
-            if self.rows_left().is_some_and(|left| left <= 0) {
-                return Ok(Outcome::Stopped(self.max_rows()));
-            }
             let begun = Instant::now();
             let (chunk, window) = self.remove(&mut walker, report)?;
             let counts = match chunk {
@@ -116,6 +113,7 @@ impl Running<'_> {
                     return Err(Error::NoSuchCampaign { vdn: target.vdn_id, campaign: target.campaign_id });
                 }
                 Chunk::WalkEnded => return Ok(Outcome::Succeeded),
+                Chunk::BoundReached => return Ok(Outcome::Stopped(self.max_rows())),
             };
             let took = begun.elapsed();
             report.add(&counts, took);
@@ -149,6 +147,9 @@ impl Running<'_> {
             }
             walker.resize(sizer.size(), left);
             let Some(window) = walker.window(conn)? else { return Ok(Chunk::WalkEnded) };
+            if window.removable > 0 && left.is_some_and(|left| left <= 0) {
+                return Ok(Chunk::BoundReached);
+            }
             let now = store.clock().timestamp();
             let account = |counts: &Counts| {
                 let mut next = books.after(counts, &window.upto.to_string(), now);

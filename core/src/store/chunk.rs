@@ -19,6 +19,8 @@ pub(crate) enum Chunk {
     Done(Counts, Box<Books>),
     /// There was no window left to remove.
     WalkEnded,
+    /// There is more to remove, and no more may go.
+    BoundReached,
     /// The campaign is executing by now and the rules bar all of it. Nothing was removed.
     CampaignExecuting,
     /// The campaign is gone. Nothing was removed.
@@ -50,6 +52,9 @@ pub(crate) fn remove(
             return Ok(Chunk::CampaignExecuting);
         }
         let (deleted, archived) = take(conn, scope, window, books.run.archive_into(), now)?;
+        if deleted > window.most {
+            return Err(StoreError::Changed { copied: window.most, deleted });
+        }
         // What was counted when the window was found stands, unless the numbers have changed since.
         let barred = if deleted == window.removable { window.barred } else { scope.count_barred(conn, window)? };
         let counts = Counts { matched: deleted + barred.total(), deleted, archived, barred };

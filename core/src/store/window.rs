@@ -56,6 +56,8 @@ impl FromStr for Position {
 pub(crate) struct Window {
     after: Option<Position>,
     pub(crate) upto: Position,
+    /// How many numbers may go in it. More, if others came meanwhile, are left to another window.
+    pub(crate) most: i64,
     /// How many of the numbers that matched when it was found no rule barred.
     pub(crate) removable: i64,
     /// How many of the numbers that matched when it was found a rule barred.
@@ -122,7 +124,7 @@ impl<'a> Walker<'a> {
                 self.scan = scanned.saturating_mul(aim).div_euclid(matched.max(1)).clamp(shortest, longest);
             }
             if matched <= self.chunk {
-                return Ok(Some(Window { last, ..window }));
+                return Ok(Some(Window { last, most: self.chunk, ..window }));
             }
         }
         Ok(None)
@@ -159,7 +161,7 @@ impl Scope<'_> {
         } else {
             Position::Id(last_id)
         };
-        let mut window = Window { after, upto, removable: 0, barred: Barred::default(), last: false };
+        let mut window = Window { after, upto, most: 0, removable: 0, barred: Barred::default(), last: false };
         for status in &found {
             if status.status == REMOVABLE as i16 {
                 window.removable += status.numbers;

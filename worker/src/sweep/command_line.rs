@@ -40,7 +40,7 @@ impl Invocation<'_> {
     pub(super) fn resume(&self, run_id: i64) -> Result<String, Failure> {
         let mut words: Vec<String> = self.words.iter().take(1).cloned().collect();
         words.extend(self.config.map(|file| format!("--config={}", file.display())));
-        words.extend(["sweep".to_owned(), format!("--resume={run_id}")]);
+        words.extend(["sweep".to_owned(), "--resume".to_owned(), run_id.to_string()]);
         join(&words)
     }
 }
@@ -83,7 +83,7 @@ mod tests {
             assert_eq!(again.filter.custom_field.as_ref().unwrap().as_str(), "-x $HOME");
             assert_eq!(again.filter.session_id.as_ref().unwrap().as_str(), "a'b");
             let resume = shlex::split(&invocation.resume(7).unwrap()).unwrap();
-            assert_eq!(resume, ["./callsweep-worker", "--config=my file.toml", "sweep", "--resume=7"]);
+            assert_eq!(resume, ["./callsweep-worker", "--config=my file.toml", "sweep", "--resume", "7"]);
             assert_eq!(sweep_args(&resume).resume, Some(7));
         }
     }

@@ -1,9 +1,11 @@
 //! Tests of the program itself, as a DBA and a scheduler start it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod bounds;
 mod command_line;
 mod demo;
 mod doctor;
+mod held;
 mod import;
 mod migrate;
 mod program;
