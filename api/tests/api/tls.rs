@@ -82,8 +82,8 @@ impl Files {
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
-/// Connects as a client that trusts `root` and shows `identity`.
-fn connect(address: SocketAddr, root: &Authority, identity: Option<&Identity>) -> std::io::Result<Stream> {
+/// A client that trusts `root` and shows `identity`. It resumes its sessions where the server lets it.
+fn client(root: &Authority, identity: Option<&Identity>) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(root.0.der().clone()).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
@@ -96,8 +96,12 @@ fn connect(address: SocketAddr, root: &Authority, identity: Option<&Identity>) -
             builder.with_client_auth_cert(vec![cert], key).unwrap()
         }
     };
+    Arc::new(config)
+}
+
+fn connect(address: SocketAddr, client: &Arc<ClientConfig>) -> std::io::Result<Stream> {
     let name = ServerName::try_from("callsweep.example").unwrap();
-    let mut stream = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), http::connect(address));
+    let mut stream = StreamOwned::new(ClientConnection::new(client.clone(), name).unwrap(), http::connect(address));
     while stream.conn.is_handshaking() {
         stream.conn.complete_io(&mut stream.sock)?;
     }
@@ -119,7 +123,7 @@ fn call() -> Call {
 
 /// The certificate that a new connection is shown.
 fn shown(address: SocketAddr, root: &Authority) -> CertificateDer<'static> {
-    connect(address, root, None).unwrap().conn.peer_certificates().unwrap()[0].clone()
+    connect(address, &client(root, None)).unwrap().conn.peer_certificates().unwrap()[0].clone()
 }
 
 fn reloads(server: &TestServer, result: &str) -> u64 {
@@ -132,7 +136,7 @@ fn a_certificate_is_read_again_and_connections_go_on() {
     let (first, second) = (root.identity(), root.identity());
     let files = Files::new(&first, None);
     let server = files.serve();
-    let mut open = connect(server.address, &root, None).unwrap();
+    let mut open = connect(server.address, &client(&root, None)).unwrap();
     assert_eq!(http::exchange_kept_alive(&mut open, &call()).status, 200);
 
     // Half of a change, which cannot be used: what was there stays.
@@ -144,7 +148,10 @@ fn a_certificate_is_read_again_and_connections_go_on() {
     let wanted = CertificateDer::from_pem_slice(second.cert.as_bytes()).unwrap();
     eventually("the new certificate is shown", || shown(server.address, &root) == wanted);
     assert_eq!(http::exchange_kept_alive(&mut open, &call()).status, 200, "the connection from before goes on");
-    assert_eq!(exchange(connect(server.address, &root, None).unwrap(), &call()).unwrap().members().code, "0200000");
+    assert_eq!(
+        exchange(connect(server.address, &client(&root, None)).unwrap(), &call()).unwrap().members().code,
+        "0200000"
+    );
 }
 
 #[test]
@@ -152,15 +159,15 @@ fn clients_need_a_certificate_where_roots_for_them_are_given() {
     let (root, clients, others) = (Authority::new(), Authority::new(), Authority::new());
     let files = Files::new(&root.identity(), Some(&clients));
     let server = files.serve();
+    let (nobody, ours) = (client(&root, None), client(&root, Some(&clients.identity())));
+    let theirs = client(&root, Some(&others.identity()));
     // In TLS 1.3 a client learns that it was refused when it reads.
-    let answer = |identity: Option<&Identity>| {
-        connect(server.address, &root, identity).and_then(|stream| exchange(stream, &call())).map(|r| r.status).ok()
-    };
-    let (ours, theirs) = (clients.identity(), others.identity());
-    assert_eq!((answer(None), answer(Some(&theirs)), answer(Some(&ours))), (None, None, Some(200)));
+    let answer =
+        |client| connect(server.address, client).and_then(|stream| exchange(stream, &call())).map(|r| r.status).ok();
+    assert_eq!((answer(&nobody), answer(&theirs), answer(&ours)), (None, None, Some(200)));
     files.write_client_ca(&others);
-    eventually("the new roots are taken", || answer(Some(&theirs)) == Some(200));
-    assert_eq!((answer(None), answer(Some(&ours))), (None, None));
+    eventually("the new roots are taken", || answer(&theirs) == Some(200));
+    assert_eq!((answer(&nobody), answer(&ours)), (None, None), "nor by a session from before");
 }
 
 #[test]
