@@ -40,8 +40,8 @@ fn is_read(context: &GuardContext<'_>) -> bool {
 }
 
 async fn document(request: HttpRequest) -> HttpResponse {
-    let _busy = Busy::of(&request);
     static DOCUMENT: LazyLock<String> = LazyLock::new(openapi::json);
+    let _busy = Busy::of(&request);
     respond("application/json", DOCUMENT.as_bytes())
 }
 
