@@ -5,6 +5,8 @@
 //!
 //!     BOLERO_RANDOM_ITERATIONS=1000000000 BOLERO_RANDOM_TEST_TIME_MS=600000 cargo test -p callsweep-api --test api fuzz
 
+use std::time::Duration;
+
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use callsweep_api::answer::Answer;
 use callsweep_api::auth::authorization::Authorization;
@@ -12,13 +14,16 @@ use callsweep_api::auth::canonical::{WireRequest, canonical_requests};
 use callsweep_api::auth::{Keys, sign};
 use callsweep_api::body::DeleteCall;
 use callsweep_core::error::{InvalidParameter, Problem};
+use callsweep_core::number::{Called, CustomField, SessionId};
 use callsweep_core::result_code::Locale;
 use serde_json::{Map, Value, json};
 
 use crate::server::{KEY, NOW};
 
-/// As many as take about a second.
-const IN_A_TEST_RUN: usize = 20_000;
+/// Inputs of each in a plain test run: a few seconds in a debug build.
+const IN_A_TEST_RUN: usize = 5_000;
+/// Where this is over first, the rest is left out.
+const AT_MOST: Duration = Duration::from_secs(60);
 
 /// Each byte is a piece, or where there are no so many pieces, itself.
 fn pieces(pieces: &[&str], choices: &[u8]) -> Vec<u8> {
@@ -55,8 +60,12 @@ fn keys() -> Keys {
 fn authorization_and_its_canonical_request() {
     let keys = keys();
     let now = callsweep_api::auth::authorization::parse_timestamp(NOW).unwrap();
-    bolero::check!().with_iterations(IN_A_TEST_RUN).with_type::<(Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>)>().for_each(
-        |(header, path, query, body)| {
+    bolero::check!()
+        .with_iterations(IN_A_TEST_RUN)
+        .with_test_time(AT_MOST)
+        .with_test_time(AT_MOST)
+        .with_type::<(Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>)>()
+        .for_each(|(header, path, query, body)| {
             let value = pieces(&OF_HEADERS, header);
             let (path, query) = (pieces(&OF_URLS, path), pieces(&OF_URLS, query));
             let (path, query) = (String::from_utf8_lossy(&path), String::from_utf8_lossy(&query));
@@ -88,8 +97,7 @@ fn authorization_and_its_canonical_request() {
                 keys.verify(WireRequest { body: &longer, ..request }, None, now).is_err(),
                 "let in with another body"
             );
-        },
-    );
+        });
 }
 
 /// What is taken apart is all there, and each part is of its form.
@@ -165,15 +173,20 @@ fn body((members, noise, place): &(Vec<(u8, u8)>, Vec<u8>, u8)) -> Vec<u8> {
 
 #[test]
 fn the_body() {
-    bolero::check!().with_iterations(IN_A_TEST_RUN).with_type::<(Vec<(u8, u8)>, Vec<u8>, u8)>().for_each(|input| {
-        let (_, noise, _) = input;
-        for body in [body(input), pieces(&OF_BODIES, noise), noise.clone()] {
-            match DeleteCall::parse(&body) {
-                Ok(call) => says_the_same(&call, &body),
-                Err(refused) => is_answered(refused, &body),
+    bolero::check!()
+        .with_iterations(IN_A_TEST_RUN)
+        .with_test_time(AT_MOST)
+        .with_test_time(AT_MOST)
+        .with_type::<(Vec<(u8, u8)>, Vec<u8>, u8)>()
+        .for_each(|input| {
+            let (_, noise, _) = input;
+            for body in [body(input), pieces(&OF_BODIES, noise), noise.clone()] {
+                match DeleteCall::parse(&body) {
+                    Ok(call) => says_the_same(&call, &body),
+                    Err(refused) => is_answered(refused, &body),
+                }
             }
-        }
-    });
+        });
 }
 
 /// Another parser reads the same, and it is within the limits of the page.
@@ -181,9 +194,9 @@ fn says_the_same(call: &DeleteCall, body: &[u8]) {
     let members: Map<String, Value> = serde_json::from_slice(body).expect("it is a JSON object");
     let text = |name: &str| members.get(name).and_then(Value::as_str);
     let criteria = &call.criteria;
-    assert_eq!(criteria.session_id().map(|id| id.as_str()), text("sessionId"));
-    assert_eq!(criteria.called().map(|called| called.as_str()), text("called"));
-    assert_eq!(criteria.custom_field().map(|field| field.as_str()), text("customField"));
+    assert_eq!(criteria.session_id().map(SessionId::as_str), text("sessionId"));
+    assert_eq!(criteria.called().map(Called::as_str), text("called"));
+    assert_eq!(criteria.custom_field().map(CustomField::as_str), text("customField"));
     assert_eq!(criteria.recycle().map(|recycle| recycle.recycle_type.as_str()), text("recycleType"));
     assert_eq!(criteria.recycle().is_some(), text("recycleTime").is_some());
     assert_eq!(call.archive_history, members.get("archiveHistory") == Some(&json!(1)));
