@@ -18,6 +18,7 @@ pub mod recycle_at;
 pub mod result_code;
 pub mod rules;
 pub mod run;
+pub mod schedule;
 pub mod settings;
 pub mod store;
 #[cfg(feature = "testkit")]
