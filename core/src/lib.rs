@@ -4,6 +4,7 @@
 //! a run is opened in the ledger ([`run`]); [`purge`] removes the numbers chunk by chunk, each chunk one
 //! transaction; a [`purge::PurgeReport`] says what happened. All SQL lives in [`store`].
 
+pub mod backlog;
 pub mod bounds;
 pub mod campaign;
 pub mod clock;

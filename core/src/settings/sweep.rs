@@ -166,7 +166,9 @@ impl Policy {
                 0 => false,
                 1 => true,
                 other => {
-                    return Err(format!("archive_history = {other} must be 0 (delete outright) or 1 (move to history)"));
+                    return Err(format!(
+                        "archive_history = {other} must be 0 (delete outright) or 1 (move to history)"
+                    ));
                 }
             },
             bounds: Bounds {
