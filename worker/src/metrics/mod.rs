@@ -243,6 +243,37 @@ mod tests {
         }
     }
 
+    /// The words of an expression that are metrics of ours, without what a histogram adds.
+    fn metrics_in(expression: &str) -> Vec<String> {
+        let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let ours = words.filter(|word| word.starts_with("callsweep_"));
+        ours.map(|word| word.trim_end_matches("_bucket").to_owned()).collect()
+    }
+
+    #[test]
+    fn every_alert_is_about_a_metric_that_is_there() {
+        let metrics = Metrics::new();
+        drop(metrics.watch("nightly"));
+        let text = metrics.text();
+        let has = |metric: &str| text.contains(&format!("# TYPE {metric} "));
+        let rules = yaml_rust2::YamlLoader::load_from_str(include_str!("../../../docs/operators/alerts.yml")).unwrap();
+        let rules = rules[0]["groups"][0]["rules"].as_vec().unwrap();
+        let mut named = std::collections::BTreeSet::new();
+        for rule in rules {
+            let alert = rule["alert"].as_str().unwrap();
+            assert!(rule["annotations"]["summary"].as_str().is_some(), "{alert} says nothing");
+            for metric in metrics_in(rule["expr"].as_str().unwrap()) {
+                assert!(has(&metric), "{alert}: there is no {metric} in:\n{text}");
+                named.insert(metric);
+            }
+        }
+        assert!(named.len() >= 6, "{named:?}");
+        let page = include_str!("../../../docs/operators/metrics.md");
+        for metric in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+            assert!(page.contains(&format!("| `{metric}` |")), "metrics.md lacks {metric}");
+        }
+    }
+
     #[test]
     fn labels_have_few_values() {
         assert_eq!(held_because("paused by dba@host"), "paused");

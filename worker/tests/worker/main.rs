@@ -2,10 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod command_line;
+mod daemon;
 mod demo;
 mod doctor;
+mod generate;
 mod import;
+mod metrics;
 mod migrate;
+mod policies;
 mod program;
 mod runs;
 mod stop;
