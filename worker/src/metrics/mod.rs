@@ -116,7 +116,7 @@ impl Metrics {
         self.in_progress.get_or_create(&policy).set(1);
         // So that rates begin at 0 and not at the first chunk.
         for counter in [&self.deleted, &self.archived, &self.chunks] {
-            counter.get_or_create(&policy);
+            counter.get_or_create(&policy).inc_by(0);
         }
         RunWatch { metrics: self, policy, retries: BTreeMap::new(), held: Duration::ZERO, held_by: None }
     }
@@ -254,6 +254,13 @@ mod tests {
     fn every_alert_is_about_a_metric_that_is_there() {
         let metrics = Metrics::new();
         drop(metrics.watch("nightly"));
+        // What has no value yet is not shown.
+        for family in [&metrics.last_success, &metrics.oldest_due, &metrics.backlog_days] {
+            family.get_or_create(&OfPolicy { policy: "nightly".to_owned() }).set(0.0);
+        }
+        metrics.due_rows.get_or_create(&OfPolicy { policy: "nightly".to_owned() }).set(0);
+        metrics.retries.get_or_create(&Because { reason: "busy".to_owned() }).inc();
+        metrics.throttled.get_or_create(&Because { reason: "paused".to_owned() }).inc_by(1.0);
         let text = metrics.text();
         let has = |metric: &str| text.contains(&format!("# TYPE {metric} "));
         let rules = yaml_rust2::YamlLoader::load_from_str(include_str!("../../../docs/operators/alerts.yml")).unwrap();

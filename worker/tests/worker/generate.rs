@@ -6,7 +6,7 @@ use crate::program::{Worker, says};
 fn completions_and_man_pages_know_the_commands() {
     let worker = Worker::without_settings();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        says(&worker.reports(0, &format!("completions {shell}")), &["callsweep-worker", "sweep", "--policy"]);
+        says(&worker.reports(0, &format!("completions {shell}")), &["callsweep-worker", "sweep", "policy"]);
     }
     let ran = worker.run("man .");
     assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(0), "", ""));

@@ -24,7 +24,7 @@ on_each_backend! {
                 "callsweep_rows_deleted_total{policy=\"old\"} 0\n",
                 "callsweep_due_rows{policy=\"old\"} 19\n",
                 "callsweep_oldest_due_timestamp_seconds{policy=\"old\"} 1607104620.0\n",
-                "callsweep_backlog_days{policy=\"old\"} inf\n",
+                "callsweep_backlog_days{policy=\"old\"} +Inf\n",
             ],
         );
         assert!(!refused.contains("callsweep_last_success_timestamp_seconds{"), "it was refused: {refused}");
