@@ -4,6 +4,7 @@
 //! a run is opened in the ledger ([`run`]); [`purge`] removes the numbers chunk by chunk, each chunk one
 //! transaction; a [`purge::PurgeReport`] says what happened. All SQL lives in [`store`].
 
+pub mod backlog;
 pub mod bounds;
 pub mod campaign;
 pub mod clock;
@@ -18,6 +19,7 @@ pub mod recycle_at;
 pub mod result_code;
 pub mod rules;
 pub mod run;
+pub mod schedule;
 pub mod settings;
 pub mod store;
 #[cfg(feature = "testkit")]

@@ -1,14 +1,18 @@
 //! `callsweep-worker`: the command line of the DBA.
 
 mod cli;
+mod daemon;
 mod database;
 mod demo;
 mod doctor;
 mod exit;
 mod gate;
+mod generate;
 mod import;
+mod metrics;
 mod migrate;
 mod output;
+mod policy;
 mod progress;
 mod runs;
 mod stop;
@@ -27,7 +31,9 @@ use stop::Stop;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let log = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    // A daemon has nothing but its log to say what it does.
+    let usual = if matches!(cli.command, Command::Run) { "info" } else { "warn" };
+    let log = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     tracing_subscriber::fmt().with_env_filter(log).with_writer(io::stderr).init();
     run(cli)
         .unwrap_or_else(|failure| {
@@ -50,8 +56,11 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
             let invocation = sweep::Invocation { words: std::env::args().collect(), config: config.as_deref() };
             sweep::run(&args, &invocation, &settings()?, format, &stop()?)
         }
+        Command::Run => daemon::run(config.as_deref(), settings()?, &stop()?),
         Command::Runs(args) => runs::run(&args, &settings()?, format),
         Command::Doctor => doctor::run(config.as_deref(), format),
         Command::Demo(args) => demo::run(&args, &program, format),
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man { dir } => generate::man(&dir),
     }
 }

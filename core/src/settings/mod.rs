@@ -1,6 +1,7 @@
 //! The settings, read from one file by both binaries.
 
 mod api;
+mod sweep;
 mod throttle;
 mod worker;
 
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use crate::rules::OngoingTask;
 
 pub use api::{All, ApiSettings, KeySettings, LimitSettings, LogFormat, TlsSettings, Vdns};
+pub use sweep::{Allow, Campaigns, Policy, PolicyPace};
 pub use throttle::ThrottleSettings;
 pub use worker::WorkerSettings;
 
@@ -33,6 +35,8 @@ pub struct Settings {
     pub api: ApiSettings,
     /// `[worker]`
     pub worker: WorkerSettings,
+    /// `[[sweep]]`
+    pub sweep: Vec<Policy>,
 }
 
 /// `[database]`
@@ -78,6 +82,9 @@ pub enum SettingsError {
         /// The file.
         path: String,
     },
+    /// Values that do not fit each other.
+    #[error("settings: {0}")]
+    Conflict(String),
 }
 
 impl Settings {
@@ -95,6 +102,8 @@ impl Settings {
             .add_source(File::from(path).format(FileFormat::Toml).required(false))
             .add_source(Environment::with_prefix("CALLSWEEP").prefix_separator("_").separator("__").try_parsing(true))
             .build()?;
-        Ok(config.try_deserialize()?)
+        let settings: Self = config.try_deserialize()?;
+        sweep::check(&settings.sweep).map_err(SettingsError::Conflict)?;
+        Ok(settings)
     }
 }

@@ -1,12 +1,13 @@
 //! `[worker]`: how sweeps go.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use chrono_tz::Tz;
 use serde::Deserialize;
 
-use super::ThrottleSettings;
+use super::{PolicyPace, ThrottleSettings};
 use crate::purge::Pace;
 
 /// `[worker]`
@@ -24,6 +25,8 @@ pub struct WorkerSettings {
     pub sleep_ratio: f64,
     /// Above so many numbers a person on a terminal is asked first.
     pub confirm_above: i64,
+    /// Where the daemon answers for its metrics and its health.
+    pub ops_listen: SocketAddr,
     /// What makes every sweep wait for others.
     pub throttle: ThrottleSettings,
 }
@@ -36,6 +39,7 @@ impl Default for WorkerSettings {
             max_chunk: NonZeroUsize::MIN.saturating_add(49_999),
             sleep_ratio: 0.0,
             confirm_above: 10_000,
+            ops_listen: SocketAddr::from(([127, 0, 0, 1], 9091)),
             throttle: ThrottleSettings::default(),
         }
     }
@@ -46,5 +50,16 @@ impl WorkerSettings {
     #[must_use]
     pub fn pace(&self) -> Pace {
         Pace { max_chunk: self.max_chunk, target_chunk: Some(self.target_chunk), sleep_ratio: self.sleep_ratio }
+    }
+
+    /// How fast a policy goes.
+    #[must_use]
+    pub fn pace_of(&self, policy: PolicyPace) -> Pace {
+        let target_chunk = policy.target_chunk.unwrap_or(self.target_chunk);
+        Pace {
+            max_chunk: policy.chunk_size.or(policy.max_chunk).unwrap_or(self.max_chunk),
+            target_chunk: policy.chunk_size.is_none().then_some(target_chunk),
+            sleep_ratio: policy.sleep_ratio.unwrap_or(self.sleep_ratio),
+        }
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod ledger;
 pub mod load;
 pub mod migrations;
 pub mod numbers;
+pub mod policies;
 mod predicate;
 pub(crate) mod retry;
 pub mod runs;

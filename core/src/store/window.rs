@@ -208,6 +208,18 @@ impl Scope<'_> {
         Ok(self.restrict(Statement::new(head), window).sql(" LIMIT ").big_int(numbers).load(conn)?)
     }
 
+    /// The oldest recycle time of a window's numbers that no rule bars.
+    pub(crate) fn oldest(
+        &self,
+        conn: &mut AnyConnection,
+        window: &Window,
+    ) -> Result<Option<NaiveDateTime>, StoreError> {
+        let head = "/* window::oldest */ SELECT min(recycle_time) AS oldest FROM call_data WHERE ";
+        let statement = self.restrict(Statement::new(head), window).sql(" AND status = ").small_int(REMOVABLE as i16);
+        let found: Vec<Oldest> = statement.load(conn)?;
+        Ok(found.first().and_then(|row| row.oldest))
+    }
+
     /// `campaign_id = … AND` the window `AND` the criteria: which numbers a chunk is about.
     pub(super) fn restrict(&self, statement: Statement, window: &Window) -> Statement {
         let statement = statement.sql("campaign_id = ").big_int(self.campaign.get());
@@ -262,6 +274,12 @@ struct LastByTime {
     recycle_time: NaiveDateTime,
     #[diesel(sql_type = BigInt)]
     id: i64,
+}
+
+#[derive(QueryableByName)]
+struct Oldest {
+    #[diesel(sql_type = Nullable<Timestamp>)]
+    oldest: Option<NaiveDateTime>,
 }
 
 #[derive(QueryableByName)]

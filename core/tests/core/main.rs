@@ -1,6 +1,7 @@
 //! Tests of the rules and the store against real databases. See the README, "Tests".
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod backlog;
 mod conformance;
 mod contention;
 mod errors;

@@ -10,6 +10,7 @@ use callsweep_core::purge::PaceChange;
 use callsweep_core::run::RunKind;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::exit::Exit;
 use crate::output::Format;
@@ -44,12 +45,25 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Shows which numbers a filter would remove; removes them with --execute
     Sweep(Box<SweepArgs>),
+    /// The daemon: sweeps by the policies of the settings, on their schedules
+    Run,
     /// Shows the ledger: who removed what, when, by which filter
     Runs(RunsArgs),
     /// Checks settings, connection, tables, indexes and the database server
     Doctor,
     /// Makes a database with sample campaigns, and says what to try on it
     Demo(DemoArgs),
+    /// Prints the completions of a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Writes man pages into a directory
+    Man {
+        /// The directory
+        dir: PathBuf,
+    },
 }
 
 /// The columns are sessionId, called, caller, callData, customField, recycleTime and priority, in any order. The first

@@ -18,12 +18,16 @@ use super::values::{chunk_size, duration, percent, ratio};
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct SweepArgs {
     /// The VDN of the campaigns, 1 to 9999
-    #[arg(long, value_name = "N", required_unless_present = "resume", conflicts_with = "resume")]
+    #[arg(long, value_name = "N", required_unless_present_any = ["resume", "policy"], conflicts_with = "resume")]
     pub(crate) vdn: Option<VdnId>,
 
     /// The campaign; may be given more than once
-    #[arg(long = "campaign", value_name = "ID", required_unless_present = "resume", conflicts_with = "resume")]
+    #[arg(long = "campaign", value_name = "ID", required_unless_present_any = ["resume", "policy"], conflicts_with = "resume")]
     pub(crate) campaigns: Vec<CampaignId>,
+
+    /// A policy of the settings, as it would fire now; everything else is as the policy says
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["vdn", "campaigns", "resume", "archive_history", "FilterArgs", "BoundArgs", "PaceArgs", "ThrottleArgs"])]
+    pub(crate) policy: Option<String>,
 
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
@@ -51,6 +55,10 @@ pub(crate) struct SweepArgs {
     /// Say why the run ended, even with --quiet
     #[arg(long)]
     pub(crate) why: bool,
+
+    /// Write the metrics of the run to a file, for the textfile collector of node_exporter
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics_file: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) bounds: BoundArgs,

@@ -6,19 +6,21 @@ mod plan;
 mod preview;
 mod watch;
 
+use std::cell::RefCell;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Instant;
 
-use callsweep_core::clock::Clock;
 use callsweep_core::error::Error;
-use callsweep_core::purge::{Control, Engine, Progress, purge, resume};
+use callsweep_core::purge::{Control, Engine, Gate, Progress, purge, resume};
 use callsweep_core::run::{NewRun, Target};
 use callsweep_core::settings::Settings;
 
 use crate::cli::SweepArgs;
 use crate::exit::{Exit, Failure};
 use crate::gate::Gatekeeper;
+use crate::metrics::{self, Metrics};
 use crate::output::{self, Format, grouped};
+use crate::policy::{self, PolicyGate};
 use crate::stop::Stop;
 use crate::{database, progress};
 
@@ -40,9 +42,11 @@ pub(crate) fn run(
     if args.yes && !args.execute && args.resume.is_none() {
         return Err(Failure::usage("--yes goes with --execute: a preview asks nothing"));
     }
-    let new = if args.resume.is_some() { None } else { Some(plan::new_run(args, settings, &Clock::system())?) };
-    let store = database::open(settings)?;
-    let engine = Engine { store, rules: settings.rules.ongoing_task, pace: plan::pace(&args.pace, settings) };
+    let policy = args.policy.as_deref().map(|name| policy::find(settings, name)).transpose()?;
+    let (new, engine) = match policy {
+        Some(policy) => plan::of_policy(policy, settings, &database::open(settings)?)?,
+        None => plan::of_flags(args, settings)?,
+    };
     let mut expected = None;
     if let Some(new) = &new {
         if !args.execute {
@@ -64,19 +68,41 @@ pub(crate) fn run(
             expected = Some(report.removable());
         }
     }
-    let mut gate = Gatekeeper::new(plan::limits(args, settings), settings, engine.store.clone(), stop)?;
+    let mut gate: Box<dyn FnMut(&Progress) -> Gate> = match policy {
+        Some(policy) => {
+            let mut gate = PolicyGate::new(policy, settings, &engine.store, stop)?;
+            Box::new(move |progress| gate.ask(progress))
+        }
+        None => {
+            let mut gate = Gatekeeper::new(plan::limits(args, settings), settings, engine.store.clone(), stop)?;
+            Box::new(move |progress| gate.ask(progress))
+        }
+    };
+    let metrics = Metrics::new();
+    let counted = RefCell::new(metrics.watch(args.policy.as_deref().unwrap_or_default()));
     let mut watch = Watch::new(expected, args.quiet);
     let begun = Instant::now();
     let mut control = Control {
-        gate: Box::new(|progress| gate.ask(progress)),
-        progress: Box::new(|progress: &Progress| watch.see(progress)),
+        gate: Box::new(|progress| {
+            counted.borrow_mut().see(progress);
+            gate(progress)
+        }),
+        progress: Box::new(|progress: &Progress| {
+            counted.borrow_mut().see(progress);
+            watch.see(progress);
+        }),
     };
     let done = match (&new, args.resume) {
         (Some(new), _) => purge(&engine, new, &mut control),
         (None, run_id) => resume(&engine, run_id.unwrap_or_default(), plan::bounds(&args.bounds), &mut control),
     };
     drop(control);
+    drop(counted);
     watch.end();
+    if let Some(file) = &args.metrics_file {
+        policy.map_or(Ok(()), |policy| metrics::refresh(&metrics, policy, settings, &engine.store))?;
+        metrics::write_file(&metrics, file)?;
+    }
     let report = done.or_else(|error| Err(explain(&engine, new.as_ref(), error)?))?;
     let account = Account::new(&report, begun.elapsed(), invocation.resume(report.run_id)?);
     if !args.quiet {

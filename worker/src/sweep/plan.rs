@@ -3,14 +3,36 @@
 use callsweep_core::bounds::{Bounds, Expected};
 use callsweep_core::clock::Clock;
 use callsweep_core::criteria::{Criteria, CriteriaMembers};
-use callsweep_core::purge::Pace;
+use callsweep_core::purge::{Engine, Pace};
 use callsweep_core::recycle_at;
 use callsweep_core::run::{NewRun, RunKind, Target};
-use callsweep_core::settings::{Settings, ThrottleSettings};
+use callsweep_core::settings::{Policy, Settings, ThrottleSettings};
+use callsweep_core::store::Store;
 
 use crate::cli::{BoundArgs, FilterArgs, PaceArgs, SweepArgs, ThrottleArgs};
 use crate::exit::Failure;
 use crate::gate::Limits;
+use crate::{database, policy};
+
+/// What the flags ask for, and what it is done with. A run that is resumed has nothing new.
+pub(super) fn of_flags(args: &SweepArgs, settings: &Settings) -> Result<(Option<NewRun>, Engine), Failure> {
+    let new = if args.resume.is_some() { None } else { Some(new_run(args, settings, &Clock::system())?) };
+    let store = database::open(settings)?;
+    Ok((new, Engine { store, rules: settings.rules.ongoing_task, pace: pace(&args.pace, settings) }))
+}
+
+/// What a policy asks for when it fires now, by hand.
+pub(super) fn of_policy(
+    policy: &Policy,
+    settings: &Settings,
+    store: &Store,
+) -> Result<(Option<NewRun>, Engine), Failure> {
+    let now = store.clock().now();
+    policy::check(settings, now)?;
+    let targets = policy::targets(policy, &mut *store.connection()?)?;
+    let new = policy::new_run(policy, settings.worker.time_zone, now, targets, actor())?;
+    Ok((Some(new), policy::engine(policy, settings, store)))
+}
 
 /// What the command line asks for.
 pub(super) fn new_run(args: &SweepArgs, settings: &Settings, clock: &Clock) -> Result<NewRun, Failure> {

@@ -81,7 +81,7 @@ impl PreviewReport {
         let all = |is: fn(&Preview) -> bool| self.campaigns.iter().all(|campaign| is(&campaign.preview));
         if self.refused.is_some() {
             Exit::RefusedByBound
-        } else if all(|preview| preview.campaign_executing) {
+        } else if !self.campaigns.is_empty() && all(|preview| preview.campaign_executing) {
             Exit::RefusedByRules
         } else if self.matched == 0 {
             Exit::NothingToDo

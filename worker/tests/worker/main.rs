@@ -3,11 +3,15 @@
 
 mod bounds;
 mod command_line;
+mod daemon;
 mod demo;
 mod doctor;
+mod generate;
 mod held;
 mod import;
+mod metrics;
 mod migrate;
+mod policies;
 mod program;
 mod runs;
 mod stop;

@@ -1,0 +1,142 @@
+//! `run`: the daemon. It fires the policies of the settings; any number of them may run, on any number of hosts.
+
+mod life;
+mod ops;
+mod scheduler;
+mod service;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+use callsweep_core::settings::Settings;
+use callsweep_core::store::Store;
+use signal_hook::consts::SIGHUP;
+use tracing::{error, info, warn};
+
+use crate::exit::{Exit, Failure};
+use crate::metrics::{self, Metrics};
+use crate::stop::Stop;
+use crate::{database, policy, sweep};
+use life::Life;
+use scheduler::Scheduler;
+
+/// How often the schedule is looked at: a firing is late by this at most.
+const TICK: Duration = Duration::from_millis(500);
+/// How long to wait before what failed is tried again.
+const AFTER_FAILURE: Duration = Duration::from_secs(10);
+/// How often the state of policies is measured anew when nothing happens.
+const MEASURE_EVERY: Duration = Duration::from_secs(5 * 60);
+
+/// Runs the command: until it is asked to stop.
+pub(crate) fn run(config: Option<&Path>, settings: Settings, stop: &Stop) -> Result<Exit, Failure> {
+    let reload = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGHUP, Arc::clone(&reload))
+        .map_err(|error| Failure::failed(format_args!("no signals: {error}")))?;
+    let store = database::open(&settings)?;
+    policy::check(&settings, store.clock().now())?;
+
+    let (life, metrics, settings) = (Life::new(), Arc::new(Metrics::new()), Arc::new(settings));
+    let address = ops::serve(settings.worker.ops_listen, Arc::clone(&metrics), life.clone())?;
+    let measure = measure_beside(store.clone(), Arc::clone(&settings), Arc::clone(&metrics));
+    let mut scheduler =
+        Scheduler::new(store.clone(), Arc::clone(&settings), stop.clone(), life.clone(), metrics, sweep::actor());
+    service::ready(&life);
+    info!(policies = settings.sweep.len(), ops_listen = %address, "the daemon is ready");
+    tell_next(&settings, &store);
+
+    let mut settings = settings;
+    while !stop.requested() {
+        life.sign();
+        if reload.swap(false, Ordering::Relaxed) {
+            service::reloading();
+            if let Some(new) = read_again(config, &settings, &store) {
+                settings = new;
+                scheduler.reload(Arc::clone(&settings));
+                let _ = measure.send(Arc::clone(&settings));
+                tell_next(&settings, &store);
+            }
+            service::reloaded();
+        }
+        match scheduler.run_once() {
+            Ok(done) if done.is_empty() => rest(TICK, stop, &reload),
+            // There is no telling what became due meanwhile.
+            Ok(_) => _ = measure.send(Arc::clone(&settings)),
+            Err(failure) => {
+                error!(error = %failure, "the policies could not be looked after; trying again");
+                rest(AFTER_FAILURE, stop, &reload);
+            }
+        }
+    }
+    service::stopping();
+    info!("the daemon stops");
+    Ok(Exit::Done)
+}
+
+/// Waits, unless there is something to do.
+fn rest(how_long: Duration, stop: &Stop, reload: &AtomicBool) {
+    const LOOK_EVERY: Duration = Duration::from_millis(50);
+    let mut left = how_long;
+    while !left.is_zero() && !stop.requested() && !reload.load(Ordering::Relaxed) {
+        let nap = left.min(LOOK_EVERY);
+        thread::sleep(nap);
+        left -= nap;
+    }
+}
+
+/// The settings as the file has them now; `None` where it cannot be used.
+fn read_again(config: Option<&Path>, old: &Settings, store: &Store) -> Option<Arc<Settings>> {
+    let read = Settings::load(config).map_err(Failure::usage);
+    let checked = read.and_then(|settings| policy::check(&settings, store.clock().now()).map(|()| settings));
+    match checked {
+        Ok(settings) => {
+            if settings.worker.ops_listen != old.worker.ops_listen {
+                warn!("worker.ops_listen has changed: this takes a restart");
+            }
+            info!(policies = settings.sweep.len(), "the settings are reloaded; [database] stays as it was");
+            Some(Arc::new(settings))
+        }
+        Err(failure) => {
+            error!(error = %failure, "the settings cannot be used: the old ones stay");
+            None
+        }
+    }
+}
+
+fn tell_next(settings: &Settings, store: &Store) {
+    for policy in &settings.sweep {
+        let next = policy.schedule.next(settings.worker.time_zone, store.clock().now());
+        let next = next.map(|next| next.to_rfc3339());
+        info!(policy = policy.name, schedule = %policy.schedule, next, "the policy is scheduled");
+    }
+}
+
+/// Measures the state of policies beside the daemon: at once, whenever settings are sent, and every few minutes.
+fn measure_beside(store: Store, settings: Arc<Settings>, metrics: Arc<Metrics>) -> Sender<Arc<Settings>> {
+    let (sender, wake) = mpsc::channel::<Arc<Settings>>();
+    thread::spawn(move || {
+        let mut settings = settings;
+        loop {
+            for policy in &settings.sweep {
+                if let Err(failure) = metrics::refresh(&metrics, policy, &settings, &store) {
+                    warn!(policy = policy.name, error = %failure, "the policy could not be measured");
+                }
+            }
+            match wake.recv_timeout(MEASURE_EVERY) {
+                Ok(new) => {
+                    let new = wake.try_iter().last().unwrap_or(new);
+                    if !Arc::ptr_eq(&settings, &new) {
+                        metrics.forget_policies();
+                    }
+                    settings = new;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    });
+    sender
+}
