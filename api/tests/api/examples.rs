@@ -60,6 +60,7 @@ on_each_backend! {
             if let Some(missing) = programs.iter().find(|program| !is_there(program)) {
                 assert!(!all, "{file} needs {missing}, which is missing, and TEST_EXAMPLES=all");
                 // Not `eprintln!`: the test harness would keep it to itself.
+                #[allow(clippy::explicit_write, reason = "see above")]
                 writeln!(std::io::stderr(), "note: {file} is not tried: {missing} is missing").unwrap();
                 continue;
             }

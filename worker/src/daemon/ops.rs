@@ -111,7 +111,7 @@ mod tests {
         assert!(ask(address, b"GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404"));
         assert!(ask(address, b"POST /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 400"));
         assert!(ask(address, b"\xff\r\n\r\n").starts_with("HTTP/1.1 400"));
-        ask(address, &[b'a'; 4 * MAX_HEAD]);
+        ask(address, &vec![b'a'; 4 * MAX_HEAD]);
         assert!(ask(address, b"GET /healthz HTTP/1.1\r\n\r\n").contains("200 OK"), "it goes on");
         assert!(serve(address, Arc::new(Metrics::new()), Life::new()).unwrap_err().to_string().contains("ops_listen"));
     }

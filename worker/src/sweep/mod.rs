@@ -68,15 +68,12 @@ pub(crate) fn run(
             expected = Some(report.removable());
         }
     }
-    let mut gate: Box<dyn FnMut(&Progress) -> Gate> = match policy {
-        Some(policy) => {
-            let mut gate = PolicyGate::new(policy, settings, &engine.store, stop)?;
-            Box::new(move |progress| gate.ask(progress))
-        }
-        None => {
-            let mut gate = Gatekeeper::new(plan::limits(args, settings), settings, engine.store.clone(), stop)?;
-            Box::new(move |progress| gate.ask(progress))
-        }
+    let mut gate: Box<dyn FnMut(&Progress) -> Gate> = if let Some(policy) = policy {
+        let mut gate = PolicyGate::new(policy, settings, &engine.store, stop)?;
+        Box::new(move |progress| gate.ask(progress))
+    } else {
+        let mut gate = Gatekeeper::new(plan::limits(args, settings), settings, engine.store.clone(), stop)?;
+        Box::new(move |progress| gate.ask(progress))
     };
     let metrics = Metrics::new();
     let counted = RefCell::new(metrics.watch(args.policy.as_deref().unwrap_or_default()));
