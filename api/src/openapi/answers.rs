@@ -75,7 +75,7 @@ fn refusal(answer: &Answer) -> (String, Response) {
     let content =
         ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).example(Some(value(answer))).build();
     let (about, own_header) = match answer.status {
-        StatusCode::BAD_REQUEST => ("The body was not received whole.", None),
+        StatusCode::BAD_REQUEST => ("The body was not received whole, or the Idempotency-Key cannot be used.", None),
         StatusCode::UNAUTHORIZED => {
             ("Not signed, or not as the server expects. It never says which part is wrong.", Some("WWW-Authenticate"))
         }
@@ -85,9 +85,10 @@ fn refusal(answer: &Answer) -> (String, Response) {
         StatusCode::REQUEST_TIMEOUT => ("The body took too long to arrive.", None),
         StatusCode::PAYLOAD_TOO_LARGE => ("The body is too large.", None),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ("The body is not announced as JSON in UTF-8.", None),
+        StatusCode::UNPROCESSABLE_ENTITY => ("The Idempotency-Key belongs to another request of this client.", None),
         StatusCode::TOO_MANY_REQUESTS => ("Too many requests; try again.", Some("Retry-After")),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("The headers are too large.", None),
-        StatusCode::SERVICE_UNAVAILABLE => ("The database is busy. Nothing was done; try again.", Some("Retry-After")),
+        StatusCode::SERVICE_UNAVAILABLE => ("The database is busy, or the first copy of this request is under way. Nothing was done; try again.", Some("Retry-After")),
         _ => ("The server failed; its log says why, under the request's id.", None),
     };
     let response = response(about, content);

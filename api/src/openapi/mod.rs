@@ -10,10 +10,11 @@ use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::schema::{ComponentsBuilder, KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ContentBuilder, InfoBuilder, License, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, Required, Server,
+    ContentBuilder, InfoBuilder, License, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, Required, Schema, Server,
 };
 
 use crate::delete::ROUTE;
+use crate::replay::IDEMPOTENCY_KEY_MAX;
 
 /// The name of the security scheme, which is that of the scheme's version.
 const SECURITY: &str = crate::auth::authorization::VERSION;
@@ -85,16 +86,19 @@ fn operation() -> Operation {
         ))
         .parameter(path_number("vdnId", "The VDN that the campaign belongs to.", VdnId::MAX.into()))
         .parameter(path_number("campaignId", "The campaign.", i64::MAX))
-        .parameter(header("locale", "The language of `resultDesc`: `zh_CN`, or `en_US` for anything else."))
+        .parameter(header("locale", "The language of `resultDesc`: `zh_CN`, or `en_US` for anything else.", Object::with_type(Type::String)))
         .parameter(header(
             "X-Request-Id",
             "The id under which the server logs the request; the answer repeats it. One of 1–64 visible ASCII \
              characters is taken over, anything else is replaced.",
+            Object::with_type(Type::String),
         ))
         .parameter(header(
             "Idempotency-Key",
-            "One key for one intended deletion, such as `\"8e03978e-40d5-43dd-bc93-6894a57f9324\"`, kept when the \
-             request is signed and sent again.",
+            "One key for one intended deletion, such as `8e03978e-40d5-43dd-bc93-6894a57f9324`, kept when the request is \
+             signed and sent again: it is answered with the first answer, and nothing is deleted twice. Without it, \
+             requests with the same Authorization are the same request.",
+            idempotency_key(),
         ))
         .request_body(Some(request_body()))
         .responses(answers::responses())
@@ -118,14 +122,23 @@ fn path_number(name: &str, description: &str, maximum: i64) -> Parameter {
         .build()
 }
 
-/// No header of the call is ever refused for its value. There is no example: pages fill it in, and ids are to differ.
-fn header(name: &str, description: &str) -> Parameter {
+/// There is no example: pages fill it in, and ids are to differ.
+fn header(name: &str, description: &str, schema: impl Into<Schema>) -> Parameter {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some(description))
-        .schema(Some(Object::with_type(Type::String)))
+        .schema(Some(schema.into()))
+        .build()
+}
+
+/// Visible at both ends: HTTP takes white space away there.
+fn idempotency_key() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .max_length(Some(IDEMPOTENCY_KEY_MAX))
+        .pattern(Some("^[!-~]([ -~]*[!-~])?$"))
         .build()
 }
 

@@ -7,6 +7,7 @@ Every check of Schemathesis is on. One of its failures is judged again here (`fi
 import hashlib
 import hmac
 import os
+import uuid
 from datetime import datetime, timezone
 from urllib.parse import quote, urlsplit
 
@@ -56,6 +57,9 @@ def before_call(context, case, kwargs):
     vdn = (case.path_parameters or {}).get("vdnId")
     if is_positive(case) and isinstance(vdn, int) and vdn % 2 == 1:
         case.path_parameters = {"vdnId": 1, "campaignId": CAMPAIGNS[vdn // 2 % len(CAMPAIGNS)]}
+    # A key that is drawn twice would belong to another request.
+    if is_positive(case) and case.headers and "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = str(uuid.uuid4())
 
 
 @schemathesis.hook
