@@ -51,7 +51,10 @@ impl Exit {
         (Self::RefusedByBound, "refused by a bound: more would go than it allows; or as many as it allows are gone"),
         (Self::Locked, "locked by another run on the campaign"),
         (Self::StoppedByTime, "stopped by time: --max-duration is over"),
-        (Self::StoppedByThrottle, "stopped by a throttle: --max-duration was over while it held the run"),
+        (
+            Self::StoppedByThrottle,
+            "stopped by a throttle: --max-duration was over while it held the run, or a policy's window closed",
+        ),
     ];
 
     /// The list of codes for `--help`.

@@ -274,7 +274,7 @@ fn tell(policy: &str, report: &PurgeReport) {
         }
     }
     for campaign in report.campaigns.iter().filter(|campaign| campaign.reason.is_some()) {
-        warn!(policy, run_id, campaign = %campaign.target.campaign_id, state = %campaign.state, reason = campaign.reason);
+        warn!(policy, run_id, campaign = %campaign.target.campaign_id, state = %campaign.state, reason = campaign.reason, "a campaign of the run did not succeed");
     }
 }
 

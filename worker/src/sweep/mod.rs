@@ -96,10 +96,6 @@ pub(crate) fn run(
     drop(control);
     drop(counted);
     watch.end();
-    if let Some(file) = &args.metrics_file {
-        policy.map_or(Ok(()), |policy| metrics::refresh(&metrics, policy, settings, &engine.store))?;
-        metrics::write_file(&metrics, file)?;
-    }
     let report = done.or_else(|error| Err(explain(&engine, new.as_ref(), error)?))?;
     let account = Account::new(&report, begun.elapsed(), invocation.resume(report.run_id)?);
     if !args.quiet {
@@ -107,6 +103,10 @@ pub(crate) fn run(
     }
     if args.why {
         output::note(format_args!("why: {}", account.why()));
+    }
+    if let Some(file) = &args.metrics_file {
+        policy.map_or(Ok(()), |policy| metrics::refresh(&metrics, policy, settings, &engine.store))?;
+        metrics::write_file(&metrics, file)?;
     }
     Ok(account.exit())
 }
