@@ -42,7 +42,7 @@ pub(crate) struct Window {
 }
 
 /// Rows that one query looks at when few of them are meant: it reads the key, and locks nothing.
-const SCAN_MAX: usize = 100_000;
+const SCAN_MAX: usize = 50_000;
 
 /// Goes through a campaign's history. A window looks at more rows where few of them are meant.
 #[derive(Debug)]
@@ -90,6 +90,19 @@ impl Walker {
 }
 
 impl Scope {
+    /// How many rows are meant, counted in windows.
+    pub(crate) fn count(&self, conn: &mut AnyConnection) -> Result<i64, StoreError> {
+        let mut walker = Walker::new(*self, NonZeroUsize::MIN.saturating_add(SCAN_MAX));
+        let mut rows = 0;
+        while let Some(window) = walker.window(conn)? {
+            rows += window.rows;
+            if walker.advance(&window) {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
     fn window(&self, conn: &mut AnyConnection, after: Option<i64>, scan: i64) -> Result<Option<Window>, StoreError> {
         #[derive(QueryableByName)]
         struct Scanned {

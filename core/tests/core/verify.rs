@@ -1,12 +1,15 @@
 //! Each promise is broken on purpose, and `verify` names what is broken.
 
+use callsweep_core::history::restore::restore;
 use callsweep_core::number::NewNumber;
 use callsweep_core::on_each_backend;
+use callsweep_core::purge::Control;
 use callsweep_core::run::{NewRun, RunKind};
 use callsweep_core::store::{AnyConnection, Store};
 use callsweep_core::testkit::sample::{self, number};
 use callsweep_core::verify::{Check, Report, verify};
 
+use crate::restore::take_back;
 use crate::support::{campaign, engine, execute, manual, nothing_is_violated, sweep};
 
 const BATCH: &str = r#"{"customField":"batch"}"#;
@@ -115,7 +118,7 @@ on_each_backend! {
     }
 
     fn a_look_over_many_windows_counts_each_row_once(db) {
-        let (engine, mut conn) = (engine(db.store(), 5_000), db.connect());
+        let engine = engine(db.store(), 5_000);
         let numbers: Vec<NewNumber> = (-12_000..12_000).map(|id| NewNumber { id, ..number(1) }).collect();
         let campaign = campaign(db, 1, &numbers);
         sweep(&engine, &manual(campaign, BATCH, true));
@@ -128,6 +131,38 @@ on_each_backend! {
             windows < 2
         });
         assert_eq!((stopped.unwrap(), windows), (None, 2));
-        let _ = &mut conn;
+    }
+
+    fn a_look_beside_requests_sweeps_and_restores_finds_nothing(db) {
+        let engine = engine(db.store(), 3);
+        let numbers: Vec<NewNumber> = (1..=60).map(number).collect();
+        let (one, two) = (campaign(db, 1, &numbers), campaign(db, 2, &numbers));
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _ends = SetOnDrop(&done);
+                for id in 1..=60 {
+                    let called = format!(r#"{{"called":"1380{id:07}"}}"#);
+                    sweep(&engine, &NewRun { kind: RunKind::Request, ..manual(one, &called, true) });
+                    if id % 20 == 0 {
+                        let run = sweep(&engine, &manual(two, BATCH, true)).run_id;
+                        restore(&engine, &take_back(run), &mut Control::unattended()).unwrap();
+                    }
+                }
+            });
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                assert_eq!(look(&engine.store).violations, []);
+            }
+        });
+        nothing_is_violated(&engine.store);
+    }
+}
+
+/// Whoever waits for the end is told of it, however it comes.
+struct SetOnDrop<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 }
