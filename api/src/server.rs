@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use callsweep_core::error::Error;
 use callsweep_core::purge::{Engine, Pace};
 use callsweep_core::settings::{ApiSettings, Settings, SettingsError};
-use callsweep_core::store::{Store, StoreError, migrations};
+use callsweep_core::store::{AnyConnection, Store, StoreError, drift, migrations};
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
@@ -46,6 +46,15 @@ pub enum StartError {
     Listen { address: SocketAddr, reason: io::Error, setting: &'static str, flag: &'static str },
     #[error("{0}")]
     Io(#[from] io::Error),
+}
+
+/// Refuses tables that this binary cannot work with.
+fn check_tables(conn: &mut AnyConnection) -> Result<(), StartError> {
+    migrations::check_current(conn)?;
+    match drift::find(conn)? {
+        None => Ok(()),
+        Some(difference) => Err(Error::HistoryDrift(difference).into()),
+    }
 }
 
 /// A server that has its addresses and is ready to run.
@@ -160,7 +169,7 @@ impl Application {
     /// # Errors
     /// No key is configured, the database cannot be reached, its schema is behind, or an address is taken.
     pub fn build(settings: &Settings, store: Store) -> Result<Self, StartError> {
-        migrations::check_current(&mut *store.connection()?)?;
+        check_tables(&mut *store.connection()?)?;
         let tls = settings.api.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
         let health = web::Data::new(Health::new(&settings.database, store.clock().clone())?);
         let (metrics, registry) = Metrics::new();

@@ -116,6 +116,23 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// There is no such run, or there is nothing of it to take back.
+    #[error("run {run_id} cannot be restored: {reason}")]
+    NotRestorable {
+        /// The run.
+        run_id: i64,
+        /// Why.
+        reason: String,
+    },
+    /// Numbers would return into an executing campaign.
+    #[error(
+        "campaign {0} is executing (rules.ongoing_task = \"campaign\"): its dialler would call the numbers that return. \
+        Suspend it, or give --into-executing"
+    )]
+    IntoExecuting(CampaignId),
+    /// Keys are taken where numbers should return.
+    #[error("{0}. Nothing overwrites a number: remove those in call_data first, or leave the run in history")]
+    Clash(crate::history::restore::Clashes),
     /// Campaigns of a run failed.
     #[error("{} failed: {}", if *.all { "all campaigns".to_owned() } else { format!("{} campaign(s)", .failed.len()) },
         .failed.iter().map(|(campaign, why)| format!("campaign {campaign}: {why}")).collect::<Vec<_>>().join("; "))]
@@ -128,4 +145,17 @@ pub enum Error {
     /// The database failed, refused or did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl Error {
+    /// The campaign is locked by this run.
+    pub(crate) fn locked(campaign: CampaignId, holder: crate::run::Run) -> Self {
+        Self::Locked {
+            campaign,
+            run_id: holder.id,
+            actor: holder.actor,
+            owner: holder.owner,
+            heartbeat_at: holder.heartbeat_at,
+        }
+    }
 }

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod criteria;
 pub mod demo;
 pub mod error;
+pub mod history;
 pub mod id;
 pub mod number;
 pub mod preview;
@@ -25,3 +26,4 @@ pub mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod time_window;
+pub mod verify;

@@ -137,7 +137,8 @@ impl From<&Error> for ResultCode {
             Error::NoSuchCampaign { .. } => Self::NoSuchCampaign,
             Error::CampaignExecuting => Self::StateForbids,
             Error::Bound(_) | Error::KeyTaken(_) | Error::NotResumable { .. } => Self::ParameterError,
-            Error::Locked { .. } => Self::StateForbids,
+            Error::NotRestorable { .. } => Self::ParameterError,
+            Error::Locked { .. } | Error::IntoExecuting(_) | Error::Clash(_) => Self::StateForbids,
             Error::HistoryDrift(_) | Error::Campaigns { .. } | Error::Store(_) => Self::DatabaseError,
         }
     }

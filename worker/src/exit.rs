@@ -134,7 +134,8 @@ pub(crate) fn exit_of_run(outcome: &Outcome, counts: &Counts) -> Exit {
 fn exit_of(error: &Error) -> Exit {
     match error {
         Error::InvalidParameter(_) | Error::NoSuchCampaign { .. } | Error::NotResumable { .. } => Exit::Usage,
-        Error::CampaignExecuting => Exit::RefusedByRules,
+        Error::NotRestorable { .. } => Exit::Usage,
+        Error::CampaignExecuting | Error::IntoExecuting(_) | Error::Clash(_) => Exit::RefusedByRules,
         Error::Bound(_) => Exit::RefusedByBound,
         Error::Locked { .. } | Error::KeyTaken(_) => Exit::Locked,
         Error::Campaigns { all: false, .. } => Exit::FailedInPart,

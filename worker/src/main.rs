@@ -1,5 +1,6 @@
 //! `callsweep-worker`: the command line of the DBA.
 
+mod ask;
 mod cli;
 mod daemon;
 mod database;
@@ -8,15 +9,19 @@ mod doctor;
 mod exit;
 mod gate;
 mod generate;
+mod history;
 mod import;
 mod metrics;
 mod migrate;
 mod output;
 mod policy;
 mod progress;
+mod prune_history;
+mod restore;
 mod runs;
 mod stop;
 mod sweep;
+mod verify;
 
 use std::io;
 use std::process::ExitCode;
@@ -58,6 +63,9 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         }
         Command::Run => daemon::run(config.as_deref(), settings()?, &stop()?),
         Command::Runs(args) => runs::run(&args, &settings()?, format),
+        Command::Restore(args) => restore::run(&args, &settings()?, format, &stop()?),
+        Command::Verify => verify::run(&settings()?, format, &stop()?),
+        Command::PruneHistory(args) => prune_history::run(&args, &settings()?, format, &stop()?),
         Command::Doctor => doctor::run(config.as_deref(), format),
         Command::Demo(args) => demo::run(&args, &program, format),
         Command::Completions { shell } => generate::completions(shell),

@@ -99,6 +99,15 @@ fn it_does_not_start_on_a_schema_that_is_behind() {
 }
 
 #[test]
+fn it_does_not_start_on_a_history_table_that_cannot_take_what_is_archived() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = TestDatabase::new(Backend::Sqlite);
+    db.connect().batch_execute("ALTER TABLE call_data ADD COLUMN agent VARCHAR(10)").unwrap();
+    write_settings(dir.path(), db.url(), &key());
+    refuses(dir.path(), &[], &["call_data_history is not as call_data", "column agent is missing there"]);
+}
+
+#[test]
 fn it_does_not_start_without_its_database() {
     let dir = tempfile::tempdir().unwrap();
     write_settings(dir.path(), "sqlite://missing.db", &key());

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::report::{CampaignReport, Outcome, result_code};
 use super::run::Running;
-use super::{ChunkProgress, Control, StopReason};
+use super::{Control, StopReason};
 use crate::campaign::Campaign;
 use crate::error::Error;
 use crate::run::{Counts, RunState, Target};
 use crate::store::chunk::{self, Chunk};
 use crate::store::leases::{self, Lease};
-use crate::store::ledger::{CampaignRow, fit_stop_reason};
+use crate::store::ledger::CampaignRow;
 use crate::store::retry::retry;
 use crate::store::walk::{self, Walk};
 use crate::store::window::{Position, Scope, Walker, Window};
@@ -25,10 +25,10 @@ impl Running<'_> {
         control: &mut Control<'_>,
     ) -> (CampaignReport, Outcome) {
         let mut report = CampaignReport::from_row(&row, target);
-        let (retries, held) = (self.retries.total(), self.held);
+        let (retries, held) = (self.open.retries.total(), self.open.held);
         let outcome = self.leased(row, target, &mut report, control).unwrap_or_else(Outcome::Failed);
-        report.retries += self.retries.total() - retries;
-        report.throttled += self.held.saturating_sub(held);
+        report.retries += self.open.retries.total() - retries;
+        report.throttled += self.open.held.saturating_sub(held);
         report.state = outcome.state();
         report.reason = outcome.reason();
         let outcome = match self.close(&report, &outcome) {
@@ -53,17 +53,13 @@ impl Running<'_> {
             Some(campaign) => campaign,
             None => self.find_campaign(target)?,
         };
-        if !self.is_request() {
-            self.books.campaign = Some(CampaignRow { state: RunState::Running.as_str().to_owned(), ..row });
-            let (run_id, now) = (self.books.run.id, self.engine.store.clock().timestamp());
-            if let Lease::HeldBy(holder) = self.retry(|conn| leases::take(conn, target.campaign_id, run_id, now))? {
-                return Ok(Outcome::Refused(Error::Locked {
-                    campaign: target.campaign_id,
-                    run_id: holder.id,
-                    actor: holder.actor,
-                    owner: holder.owner,
-                    heartbeat_at: holder.heartbeat_at,
-                }));
+        if !self.open.is_request() {
+            self.open.books.campaign = Some(CampaignRow { state: RunState::Running.as_str().to_owned(), ..row });
+            let (run_id, now) = (self.open.books.run.id, self.open.engine.store.clock().timestamp());
+            if let Lease::HeldBy(holder) =
+                self.open.retry(|conn| leases::take(conn, target.campaign_id, run_id, now))?
+            {
+                return Ok(Outcome::Refused(Error::locked(target.campaign_id, *holder)));
             }
         }
         self.chunks(&campaign, (known_walk, cursor), target, report, control)
@@ -77,32 +73,32 @@ impl Running<'_> {
         report: &mut CampaignReport,
         control: &mut Control<'_>,
     ) -> Result<Outcome, Error> {
-        if self.engine.rules.bars_campaign(campaign.status) {
+        if self.open.engine.rules.bars_campaign(campaign.status) {
             return Ok(Outcome::Refused(Error::CampaignExecuting));
         }
         let criteria = self.criteria();
-        let backend = self.engine.store.backend();
+        let backend = self.open.engine.store.backend();
         let walk = match known_walk {
             // A cursor means a place on the walk that it was made on.
             Some(walk) => walk,
-            None => self.retry(|conn| walk::choose(conn, campaign.id, &criteria))?,
+            None => self.open.retry(|conn| walk::choose(conn, campaign.id, &criteria))?,
         };
         report.walk = Some(walk);
-        if let Some(row) = &mut self.books.campaign {
+        if let Some(row) = &mut self.open.books.campaign {
             row.walk = Some(walk.as_str().to_owned());
         }
         let scope = Scope { campaign: campaign.id, criteria: &criteria, walk, backend };
         let from = cursor.as_deref().map(str::parse::<Position>).transpose()?;
-        let mut walker = Walker::new(scope, self.sizer.size(), from);
+        let mut walker = Walker::new(scope, self.open.sizer.size(), from);
         loop {
-            if let Some(reason) = self.hold(target, control)? {
+            if let Some(reason) = self.open.hold(Some(campaign.id.get()), control)? {
                 return Ok(Outcome::Stopped(reason));
             }
             let begun = Instant::now();
             let (chunk, window) = self.remove(&mut walker, report)?;
             let counts = match chunk {
                 Chunk::Done(counts, books) => {
-                    self.books = *books;
+                    self.open.books = *books;
                     counts
                 }
                 Chunk::CampaignExecuting if report.counts.deleted == 0 => {
@@ -117,13 +113,11 @@ impl Running<'_> {
             };
             let took = begun.elapsed();
             report.add(&counts, took);
-            self.sizer.learn(counts.matched, took);
-            let progress = ChunkProgress { counts, took, next_size: self.sizer.size().get() };
-            (control.progress)(&self.progress(target, Some(progress)));
+            self.open.learn(Some(campaign.id.get()), counts, took, control);
             if window.is_some_and(|window| walker.advance(&window)) {
                 return Ok(Outcome::Succeeded);
             }
-            std::thread::sleep(self.sizer.rest(took).min(LONGEST_REST));
+            self.open.rest(took);
         }
     }
 
@@ -133,14 +127,14 @@ impl Running<'_> {
         walker: &mut Walker<'_>,
         report: &CampaignReport,
     ) -> Result<(Chunk, Option<Window>), StoreError> {
-        let (store, rules, patience) = (&self.engine.store, self.engine.rules, self.patience());
-        let (books, is_request, left) = (self.books.clone(), self.is_request(), self.rows_left());
+        let (store, rules, patience) = (&self.open.engine.store, self.open.engine.rules, self.open.patience());
+        let (books, is_request, left) = (self.open.books.clone(), self.open.is_request(), self.rows_left());
         let so_far = books.run.counts();
         let spent = (report.retries, report.sql, report.slowest_chunk, report.throttled);
         let mut in_doubt = Vec::new();
-        let sizer = &mut self.sizer;
+        let sizer = &mut self.open.sizer;
         let mut found = None;
-        let chunk = retry(store, patience, &mut self.retries, |conn| {
+        let chunk = retry(store, patience, &mut self.open.retries, |conn| {
             if let Some((chunk, window)) = chunk::find_saved(conn, &in_doubt)? {
                 found = Some(window);
                 return Ok(chunk);
@@ -177,31 +171,15 @@ impl Running<'_> {
 
     /// Closes a campaign's row, and gives its lease back.
     fn close(&mut self, report: &CampaignReport, outcome: &Outcome) -> Result<(), StoreError> {
-        let Some(row) = self.books.campaign.clone() else { return Ok(()) };
-        let mut next = self.books.clone();
-        let (stop_reason, error) = match outcome {
-            Outcome::Failed(_) => (None, outcome.reason()),
-            _ => (outcome.reason().as_deref().map(fit_stop_reason), None),
-        };
-        next.campaign = Some(CampaignRow {
-            state: outcome.state().as_str().to_owned(),
-            stop_reason,
-            error,
-            retries: report.retries,
-            sql_ms: ms(report.sql),
-            slowest_chunk_ms: ms(report.slowest_chunk),
-            throttled_ms: ms(report.throttled),
-            ..row
-        });
-        self.save(next)?;
-        let (run_id, campaign) = (self.books.run.id, report.target.campaign_id);
-        self.books.campaign = None;
-        self.retry(|conn| leases::release(conn, campaign, run_id))
+        let Some(row) = &mut self.open.books.campaign else { return Ok(()) };
+        row.retries = report.retries;
+        (row.sql_ms, row.slowest_chunk_ms, row.throttled_ms) =
+            (ms(report.sql), ms(report.slowest_chunk), ms(report.throttled));
+        self.open.close_campaign(outcome)?;
+        let (run_id, campaign) = (self.open.books.run.id, report.target.campaign_id);
+        self.open.retry(|conn| leases::release(conn, campaign, run_id))
     }
 }
-
-/// The longest pause after a chunk: a person who wants the run to end should not wait for it.
-const LONGEST_REST: Duration = Duration::from_secs(5);
 
 pub(super) fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)

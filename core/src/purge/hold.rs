@@ -3,19 +3,23 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::run::Running;
+use super::open::OpenRun;
 use super::{Control, Gate, StopReason};
 use crate::error::Error;
-use crate::run::{RunState, Target};
+use crate::run::RunState;
 use crate::store::controls::{self, RunControl, Wanted};
 use crate::store::ledger::fit_stop_reason;
 
 /// How often a run that is held looks whether it may go on.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-impl Running<'_> {
+impl OpenRun<'_> {
     /// Waits as long as a throttle or a person holds the run. Says why it is to end, if it is.
-    pub(super) fn hold(&mut self, target: Target, control: &mut Control<'_>) -> Result<Option<StopReason>, Error> {
+    pub(crate) fn hold(
+        &mut self,
+        campaign: Option<i64>,
+        control: &mut Control<'_>,
+    ) -> Result<Option<StopReason>, Error> {
         loop {
             let run_id = self.books.run.id;
             // A request is over before anybody could speak to it.
@@ -25,7 +29,7 @@ impl Running<'_> {
                 self.retry(|conn| controls::read(conn, run_id))?
             };
             self.sizer.change(said.pace);
-            let gate = (control.gate)(&self.progress(target, None));
+            let gate = (control.gate)(&self.progress(campaign, None));
             let (state, by) = match (said.wanted, gate) {
                 (_, Gate::Stop(reason)) => return Ok(Some(reason)),
                 (Some(Wanted::Cancel), _) => return Ok(Some(StopReason::Cancelled { actor: said.actor })),
@@ -35,7 +39,7 @@ impl Running<'_> {
             };
             if (state, &by) != (self.state, &self.books.run.throttled_by) {
                 self.enter(state, by)?;
-                (control.progress)(&self.progress(target, None));
+                (control.progress)(&self.progress(campaign, None));
             }
             if state == RunState::Running {
                 return Ok(None);

@@ -6,6 +6,7 @@
 mod campaign;
 mod heartbeat;
 mod hold;
+mod open;
 mod pace;
 mod report;
 mod run;
@@ -17,9 +18,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::rules::OngoingTask;
-use crate::run::{Counts, RunState, Target};
+use crate::run::{Counts, RunState};
 use crate::store::{Retries, Store};
 
+pub(crate) use open::{OpenRun, beside_a_heartbeat};
 pub use pace::{Pace, PaceChange};
 pub use report::{CampaignReport, Outcome, PurgeReport};
 pub use run::{purge, resume};
@@ -113,8 +115,8 @@ impl fmt::Display for StopReason {
 pub struct Progress {
     /// The run's id in the ledger.
     pub run_id: i64,
-    /// The campaign under way.
-    pub target: Target,
+    /// The campaign under way. A prune knows those that are gone, too, and has none while it goes through the ledger.
+    pub campaign_id: Option<i64>,
     /// Running, throttled, paused or stopping.
     pub state: RunState,
     /// What holds it, while it is throttled or paused.

@@ -70,7 +70,7 @@ const WEIGHT: f64 = 0.3;
 
 /// Learns from the chunks how large the next should be.
 #[derive(Debug, Clone)]
-pub(super) struct Sizer {
+pub(crate) struct Sizer {
     given: Pace,
     pace: Pace,
     size: usize,
@@ -79,19 +79,19 @@ pub(super) struct Sizer {
 }
 
 impl Sizer {
-    pub(super) fn new(pace: Pace) -> Self {
+    pub(crate) fn new(pace: Pace) -> Self {
         let size =
             if pace.target_chunk.is_some() { FIRST_CHUNK.min(pace.max_chunk.get()) } else { pace.max_chunk.get() };
         Self { given: pace, pace, size, speed: None }
     }
 
     /// Numbers that the next chunk takes at most.
-    pub(super) fn size(&self) -> NonZeroUsize {
+    pub(crate) fn size(&self) -> NonZeroUsize {
         NonZeroUsize::new(self.size).unwrap_or(NonZeroUsize::MIN)
     }
 
     /// Takes over what a person changed.
-    pub(super) fn change(&mut self, change: PaceChange) {
+    pub(crate) fn change(&mut self, change: PaceChange) {
         self.pace = change.apply(self.given);
         if self.pace.target_chunk.is_none() {
             self.size = self.pace.max_chunk.get();
@@ -100,12 +100,12 @@ impl Sizer {
     }
 
     /// How long to let others work after a chunk that took so long.
-    pub(super) fn rest(&self, took: Duration) -> Duration {
+    pub(crate) fn rest(&self, took: Duration) -> Duration {
         Duration::try_from_secs_f64(took.as_secs_f64() * self.pace.sleep_ratio).unwrap_or_default()
     }
 
     /// A chunk ran into a timeout.
-    pub(super) fn halve(&mut self) {
+    pub(crate) fn halve(&mut self) {
         self.size = (self.size / 2).max(1);
         self.speed = None;
     }
@@ -117,7 +117,7 @@ impl Sizer {
         clippy::cast_sign_loss,
         reason = "sizes are small, and an estimate"
     )]
-    pub(super) fn learn(&mut self, numbers: i64, took: Duration) {
+    pub(crate) fn learn(&mut self, numbers: i64, took: Duration) {
         let max = self.pace.max_chunk.get() as f64;
         let size = self.size as f64;
         let size = match self.pace.target_chunk {

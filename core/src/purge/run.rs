@@ -1,26 +1,16 @@
 //! A run: it is opened in the ledger, goes through its campaigns, and ends.
 
-use std::thread;
-use std::time::Duration;
-
-use super::heartbeat::Heartbeat;
-use super::pace::Sizer;
+use super::open::{OpenRun, beside_a_heartbeat};
 use super::report::{self, CampaignReport, Outcome, PurgeReport};
-use super::{ChunkProgress, Control, Engine, Progress, StopReason};
+use super::{Control, Engine, StopReason};
 use crate::bounds::{Bounds, Share};
 use crate::campaign::{Campaign, CampaignId, VdnId};
 use crate::criteria::Criteria;
 use crate::error::Error;
 use crate::preview;
 use crate::run::{NewRun, RunKind, RunState, Target};
-use crate::store::ledger::{self, Books, CampaignRow, RunRow};
-use crate::store::retry::{Retries, retry};
-use crate::store::{AnyConnection, StoreError, Transient, campaigns, drift, numbers, runs};
-
-/// How long a client that waits for an answer is let wait for a lock or a server to come back.
-const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a sweep waits: a database server restarts in this time.
-const SWEEP_PATIENCE: Duration = Duration::from_secs(120);
+use crate::store::ledger::{Books, CampaignRow, RunRow};
+use crate::store::{StoreError, Transient, campaigns, drift, numbers, runs};
 
 /// Removes what a run asks for, in chunks, each one transaction.
 ///
@@ -33,15 +23,15 @@ pub fn purge(engine: &Engine, new: &NewRun, control: &mut Control<'_>) -> Result
     let plan = Plan {
         criteria: new.criteria.clone(),
         bounds: new.bounds,
-        is_request: new.kind == RunKind::Request,
         campaigns: new.targets.iter().map(|target| CampaignRow::new(row.id, *target)).collect(),
     };
     let mut run = Running::new(engine, plan, Books { run: row, campaign: None, saved: false });
     if let [target] = new.targets[..] {
         run.found = Some(run.find_campaign(target)?);
     }
-    if !run.plan.is_request {
-        run.open().map_err(|error| key_taken(error, new.key.as_deref()))?;
+    if !run.open.is_request() {
+        let campaigns = run.plan.campaigns.clone();
+        run.open.open(&campaigns).map_err(|error| key_taken(error, new.key.as_deref()))?;
     }
     let outcome = run.work(control);
     let report = run.finish(outcome);
@@ -97,7 +87,6 @@ pub fn resume(engine: &Engine, run_id: i64, bounds: Bounds, control: &mut Contro
 struct Plan {
     criteria: Criteria,
     bounds: Bounds,
-    is_request: bool,
     /// In the order in which they are worked on.
     campaigns: Vec<CampaignRow>,
 }
@@ -115,21 +104,14 @@ impl Plan {
             let row = CampaignRow::new(run.id, Target { vdn_id, campaign_id });
             campaigns = vec![CampaignRow { cursor: run.cursor.clone(), ..row }];
         }
-        Ok(Self { criteria, bounds, is_request, campaigns })
+        Ok(Self { criteria, bounds, campaigns })
     }
 }
 
 /// A run in progress.
 pub(super) struct Running<'a> {
-    pub(super) engine: &'a Engine,
+    pub(super) open: OpenRun<'a>,
     plan: Plan,
-    patience: Duration,
-    /// The ledger's rows as this process last wrote them.
-    pub(super) books: Books,
-    pub(super) sizer: Sizer,
-    pub(super) retries: Retries,
-    pub(super) held: Duration,
-    pub(super) state: RunState,
     /// The campaign of a run that has one: it was looked for before the run was opened.
     pub(super) found: Option<Campaign>,
     done: Vec<CampaignReport>,
@@ -137,22 +119,7 @@ pub(super) struct Running<'a> {
 
 impl<'a> Running<'a> {
     fn new(engine: &'a Engine, plan: Plan, books: Books) -> Self {
-        Self {
-            engine,
-            patience: if plan.is_request { REQUEST_PATIENCE } else { SWEEP_PATIENCE },
-            plan,
-            books,
-            sizer: Sizer::new(engine.pace),
-            retries: Retries::default(),
-            held: Duration::ZERO,
-            state: RunState::Running,
-            found: None,
-            done: Vec::new(),
-        }
-    }
-
-    pub(super) fn is_request(&self) -> bool {
-        self.plan.is_request
+        Self { open: OpenRun::new(engine, books), plan, found: None, done: Vec::new() }
     }
 
     pub(super) fn criteria(&self) -> Criteria {
@@ -161,35 +128,20 @@ impl<'a> Running<'a> {
 
     /// Numbers that may still go.
     pub(super) fn rows_left(&self) -> Option<i64> {
-        self.plan.bounds.max_rows.map(|max| max - self.books.run.deleted)
+        self.plan.bounds.max_rows.map(|max| max - self.open.books.run.deleted)
     }
 
     pub(super) fn max_rows(&self) -> StopReason {
         StopReason::MaxRows(self.plan.bounds.max_rows.unwrap_or_default())
     }
 
-    fn open(&mut self) -> Result<(), StoreError> {
-        let (run, campaigns) = (self.books.run.clone(), self.plan.campaigns.clone());
-        self.retry(|conn| {
-            if runs::find_row(conn, run.id)?.is_some() {
-                return Ok(());
-            }
-            crate::store::write_transaction(conn, |conn| {
-                ledger::insert_run(conn, &run)?;
-                ledger::insert_campaigns(conn, &campaigns)
-            })
-        })?;
-        self.books.saved = true;
-        Ok(())
-    }
-
     /// The work itself, with a heartbeat beside it.
     fn work(&mut self, control: &mut Control<'_>) -> Outcome {
-        let (store, run_id) = (&self.engine.store, self.books.run.id);
-        thread::scope(|scope| {
-            let _heartbeat = (!self.plan.is_request).then(|| Heartbeat::start(scope, store, run_id));
-            self.all_campaigns(control).unwrap_or_else(Outcome::Failed)
-        })
+        if self.open.is_request() {
+            return self.all_campaigns(control).unwrap_or_else(Outcome::Failed);
+        }
+        let (engine, run_id) = (self.open.engine, self.open.books.run.id);
+        beside_a_heartbeat(engine, run_id, || self.all_campaigns(control).unwrap_or_else(Outcome::Failed))
     }
 
     fn all_campaigns(&mut self, control: &mut Control<'_>) -> Result<Outcome, Error> {
@@ -216,24 +168,24 @@ impl<'a> Running<'a> {
 
     /// What keeps a sweep from its first row: tables that differ, a bound that is exceeded.
     fn check_before_the_first_row(&mut self) -> Result<Option<Error>, Error> {
-        if self.books.run.archive_history
-            && !self.plan.is_request
-            && let Some(difference) = self.retry(drift::find)?
+        if self.open.books.run.archive_history
+            && !self.open.is_request()
+            && let Some(difference) = self.open.retry(drift::find)?
         {
             return Ok(Some(Error::HistoryDrift(difference)));
         }
-        if !self.plan.bounds.any() || self.books.run.chunks > 0 {
+        if !self.plan.bounds.any() || self.open.books.run.chunks > 0 {
             return Ok(None);
         }
         let mut shares = Vec::new();
         for row in &self.plan.campaigns {
             let target = target(row)?;
-            let preview = match preview::preview(self.engine, target, &self.plan.criteria, &|| false) {
+            let preview = match preview::preview(self.open.engine, target, &self.plan.criteria, &|| false) {
                 Err(Error::NoSuchCampaign { .. }) => continue,
                 preview => preview?,
             };
             let all = match self.plan.bounds.max_percent {
-                Some(_) => numbers::count(&mut *self.engine.store.connection()?, target.campaign_id)?,
+                Some(_) => numbers::count(&mut *self.open.engine.store.connection()?, target.campaign_id)?,
                 None => 0,
             };
             let removable = preview.map_or(0, |preview| preview.removable);
@@ -244,85 +196,24 @@ impl<'a> Running<'a> {
 
     pub(super) fn find_campaign(&mut self, target: Target) -> Result<Campaign, Error> {
         let Target { vdn_id: vdn, campaign_id: campaign } = target;
-        let found = self.retry(|conn| campaigns::find(conn, vdn, campaign))?;
+        let found = self.open.retry(|conn| campaigns::find(conn, vdn, campaign))?;
         found.ok_or(Error::NoSuchCampaign { vdn, campaign })
     }
 
     fn finish(mut self, outcome: Outcome) -> PurgeReport {
+        let run = &self.open.books.run;
         let mut report = PurgeReport {
-            run_id: self.books.run.id,
-            counts: self.books.run.counts(),
-            chunks: self.books.run.chunks,
+            run_id: run.id,
+            counts: run.counts(),
+            chunks: run.chunks,
             retries: 0,
             campaigns: std::mem::take(&mut self.done),
             outcome,
         };
-        let code = self.plan.is_request.then(|| report.result_code());
-        let mut last = self.books.clone();
-        last.campaign = None;
-        let now = self.engine.store.clock().timestamp();
-        last.run.end(&report.outcome, code, now);
-        // Nothing was done that could be done twice, and a repetition may find less to do.
-        if matches!(report.outcome, Outcome::Refused(Error::Bound(_))) && !last.saved {
-            last.run.request_key = None;
-        }
-        // The last chunk of a request has said so already.
-        let is_key_taken = matches!(report.outcome, Outcome::Failed(Error::Store(StoreError::KeyTaken)));
-        let is_told = is_key_taken
-            || self.books.saved
-                && (&last.run.state, &last.run.result_code) == (&self.books.run.state, &self.books.run.result_code);
-        if !is_told && let Err(error) = self.save(last) {
-            if !matches!(error, StoreError::KeyTaken) {
-                tracing::warn!(run_id = report.run_id, %error, "the end of the run could not be recorded");
-            }
-            // The first error is the one to tell.
-            if !matches!(report.outcome, Outcome::Failed(_)) {
-                report.outcome = Outcome::Failed(error.into());
-            }
-        }
-        report.retries = self.retries.total();
+        let code = self.open.is_request().then(|| report.result_code());
+        report.outcome = self.open.end(report.outcome, code);
+        report.retries = self.open.retries.total();
         report
-    }
-
-    /// Writes the books by themselves, outside a chunk.
-    pub(super) fn save(&mut self, next: Books) -> Result<(), StoreError> {
-        let before = self.books.clone();
-        let mut tried = false;
-        self.retry(|conn| {
-            // An earlier attempt may have got through without an answer.
-            if std::mem::replace(&mut tried, true) && ledger::is_saved(conn, &next)? {
-                return Ok(());
-            }
-            crate::store::write_transaction(conn, |conn| ledger::save(conn, &before, &next))
-        })?;
-        self.books = Books { saved: true, ..next };
-        Ok(())
-    }
-
-    pub(super) fn retry<T>(
-        &mut self,
-        attempt: impl FnMut(&mut AnyConnection) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        retry(&self.engine.store, self.patience, &mut self.retries, attempt)
-    }
-
-    pub(super) fn patience(&self) -> Duration {
-        self.patience
-    }
-
-    pub(super) fn progress(&self, target: Target, chunk: Option<ChunkProgress>) -> Progress {
-        let run = &self.books.run;
-        Progress {
-            run_id: run.id,
-            target,
-            state: self.state,
-            held_by: run.throttled_by.clone(),
-            counts: run.counts(),
-            chunks: run.chunks,
-            retries: self.retries.clone(),
-            held: self.held,
-            chunk,
-        }
     }
 }
 

@@ -181,6 +181,10 @@ impl r2d2::ManageConnection for ConnectionManager {
 
     fn connect(&self) -> Result<AnyConnection, StoreError> {
         let mut conn = self.establish()?;
+        if self.create && self.backend == Backend::Sqlite {
+            // Only counts before the first table is made: the file can shrink later.
+            conn.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA auto_vacuum = INCREMENTAL")?;
+        }
         Self::prepare(&mut conn)?;
         Ok(conn)
     }

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use serde::Serialize;
 
-use super::{AnyConnection, Backend, StoreError};
+use super::{AnyConnection, Backend, StoreError, drift};
 
 /// How a finding is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -46,6 +46,7 @@ pub fn inspect(conn: &mut AnyConnection) -> Result<Vec<Finding>, StoreError> {
         findings.push(setting.inspect(conn)?);
     }
     findings.push(indexes(conn)?);
+    findings.push(history(conn)?);
     Ok(findings)
 }
 
@@ -91,6 +92,15 @@ const SETTINGS: &[Setting] = &[
         query: "SELECT CAST(synchronous AS TEXT) AS value FROM pragma_synchronous",
         good: &["2", "3"],
         otherwise: LOSES_COMMITS,
+        verdict: Verdict::Warning,
+    },
+    Setting {
+        backend: Backend::Sqlite,
+        name: "auto_vacuum",
+        query: "SELECT CAST(auto_vacuum AS TEXT) AS value FROM pragma_auto_vacuum",
+        good: &["2"],
+        otherwise: "the file never shrinks. When nothing else uses it and the disk has room for a copy, run in sqlite3: \
+                    PRAGMA auto_vacuum = INCREMENTAL; VACUUM;",
         verdict: Verdict::Warning,
     },
     Setting {
@@ -182,6 +192,16 @@ fn indexes(conn: &mut AnyConnection) -> Result<Finding, StoreError> {
         (detail, Verdict::Failure)
     };
     Ok(Finding { topic: "indexes".to_owned(), detail, verdict })
+}
+
+fn history(conn: &mut AnyConnection) -> Result<Finding, StoreError> {
+    let (detail, verdict) = match drift::find(conn)? {
+        None => ("call_data_history can take what call_data holds".to_owned(), Verdict::Ok),
+        Some(difference) => {
+            (format!("{difference}: archiving is refused until call_data_history is altered"), Verdict::Failure)
+        }
+    };
+    Ok(Finding { topic: "history table".to_owned(), detail, verdict })
 }
 
 fn values(conn: &mut AnyConnection, query: &'static str) -> Result<Vec<String>, StoreError> {

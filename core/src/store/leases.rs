@@ -50,7 +50,8 @@ pub(crate) fn take(
     })
 }
 
-fn is_alive(holder: &Run, now: NaiveDateTime) -> bool {
+/// Whether a process works on a run, as far as its heartbeat tells.
+pub(crate) fn is_alive(holder: &Run, now: NaiveDateTime) -> bool {
     RunState::from_column(&holder.state).is_some_and(RunState::is_active) && holder.heartbeat_at >= now - DEAD_AFTER
 }
 

@@ -14,7 +14,18 @@ use crate::campaign::VdnId;
 use crate::purge::Outcome;
 use crate::result_code::ResultCode;
 use crate::rules::Barred;
-use crate::run::{Counts, NewRun, RunState, Target};
+use crate::run::{Counts, NewRun, RunKind, RunState, Target};
+
+/// Where a run comes from.
+pub(crate) struct Origin<'a> {
+    pub(crate) kind: RunKind,
+    pub(crate) policy: Option<String>,
+    pub(crate) actor: &'a str,
+    pub(crate) targets: &'a [Target],
+    /// JSON.
+    pub(crate) criteria: String,
+    pub(crate) archive_history: bool,
+}
 
 /// A row of `purge_run`.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Insertable)]
@@ -59,18 +70,32 @@ impl RunRow {
     pub(crate) fn new(id: i64, run: &NewRun, now: NaiveDateTime) -> Result<Self, StoreError> {
         let criteria = serde_json::to_string(&run.criteria)
             .map_err(|error| StoreError::Unreadable(format!("the run's criteria: {error}")))?;
-        let one = if let [one] = run.targets[..] { Some(one) } else { None };
-        let first_vdn = run.targets.first().map(|target| target.vdn_id);
-        let one_vdn = first_vdn.filter(|vdn| run.targets.iter().all(|target| target.vdn_id == *vdn));
+        let (kind, policy, targets) = (run.kind, run.policy.clone(), &run.targets[..]);
+        let archive_history = run.archive_history;
+        let origin = Origin { kind, policy, actor: &run.actor, targets, criteria, archive_history };
         Ok(Self {
+            request_key: run.key.clone(),
+            request_id: run.request.as_ref().map(|request| request.id.clone()),
+            client_address: run.request.as_ref().map(|request| request.client_address.clone()),
+            ..Self::opened(id, origin, now)
+        })
+    }
+
+    /// The row of a run of any kind, as it begins.
+    pub(crate) fn opened(id: i64, origin: Origin<'_>, now: NaiveDateTime) -> Self {
+        let Origin { kind, policy, actor, targets, criteria, archive_history } = origin;
+        let one = if let [one] = targets[..] { Some(one) } else { None };
+        let first_vdn = targets.first().map(|target| target.vdn_id);
+        let one_vdn = first_vdn.filter(|vdn| targets.iter().all(|target| target.vdn_id == *vdn));
+        Self {
             id,
-            kind: run.kind.as_str().to_owned(),
-            policy: run.policy.clone(),
-            actor: run.actor.clone(),
+            kind: kind.as_str().to_owned(),
+            policy,
+            actor: actor.to_owned(),
             vdn_id: one_vdn.map_or(SEVERAL_VDNS, VdnId::get),
             campaign_id: one.map(|target| target.campaign_id.get()),
             criteria,
-            archive_history: run.archive_history,
+            archive_history,
             state: RunState::Running.as_str().to_owned(),
             matched: 0,
             deleted: 0,
@@ -87,15 +112,15 @@ impl RunRow {
             finished_at: None,
             stop_reason: None,
             error: None,
-            request_key: run.key.clone(),
+            request_key: None,
             result_code: None,
-            request_id: run.request.as_ref().map(|request| request.id.clone()),
-            client_address: run.request.as_ref().map(|request| request.client_address.clone()),
+            request_id: None,
+            client_address: None,
             owner: owner().to_owned(),
             throttled_by: None,
             restored: 0,
             pruned: 0,
-        })
+        }
     }
 
     /// The run id under which numbers go to history, when they do.

@@ -1,23 +1,29 @@
 //! The store: everything that speaks SQL.
 
+pub(crate) mod accounted;
 mod any_connection;
+pub(crate) mod audit;
 pub mod campaigns;
 pub(crate) mod chunk;
 mod connection;
 pub mod controls;
 pub mod drift;
 mod error;
+pub(crate) mod history;
 pub mod inspect;
 pub(crate) mod leases;
 pub(crate) mod ledger;
 pub mod load;
 pub mod migrations;
+mod moving;
 pub mod numbers;
 pub mod policies;
 mod predicate;
+pub(crate) mod retention;
 pub(crate) mod retry;
 pub mod runs;
 pub mod schema;
+pub mod space;
 mod statement;
 pub mod walk;
 mod wall_clock;

@@ -1,5 +1,5 @@
-//! `kill -9` of a sweeping process at random instants: the promises 1 to 3 of the design hold, and the next run
-//! completes the work.
+//! `kill -9` of a sweeping or restoring process at random instants: the promises 1 to 3 of the design hold, and the next
+//! run completes the work.
 
 use std::env;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use callsweep_core::campaign::CampaignId;
 use callsweep_core::clock::Clock;
+use callsweep_core::history::restore::restore;
 use callsweep_core::on_each_backend;
-use callsweep_core::purge::{Outcome, Progress};
+use callsweep_core::purge::{Control, Outcome, Progress};
 use callsweep_core::run::Run;
 use callsweep_core::settings::DatabaseSettings;
 use callsweep_core::store::runs::{self, RunFilter};
@@ -20,10 +21,13 @@ use callsweep_core::testkit::tables;
 
 use chrono::TimeDelta;
 
-use crate::support::{campaign, check_sums, engine, ledger_of, manual, sweep, watch, watch_resumed};
+use crate::restore::take_back;
+use crate::support::{
+    campaign, check_sums, engine, ledger, ledger_of, manual, nothing_is_violated, sweep, watch, watch_resumed,
+};
 
-/// Set for the child alone: the database that it sweeps, by how many minutes its clock is ahead, and the run that it
-/// resumes, if it does.
+/// Set for the child alone: the database that it works on, by how many minutes its clock is ahead, and what it does: `-`
+/// begins a sweep, an id resumes that run, `restore:` and an id takes that run back.
 const TASK: &str = "CALLSWEEP_TEST_KILL";
 const MEMBERS: &str = r#"{"recycleTime":"2020-12-31 00:00:00","recycleType":"1"}"#;
 const NUMBERS: i64 = 3_000;
@@ -38,11 +42,16 @@ fn ahead(minutes: i64) -> Clock {
 #[test]
 fn child() {
     let Ok(task) = env::var(TASK) else { return };
-    let [url, minutes, resumed] = task.split(' ').collect::<Vec<_>>()[..] else { panic!("{task}") };
+    let [url, minutes, what] = task.split(' ').collect::<Vec<_>>()[..] else { panic!("{task}") };
     let settings = DatabaseSettings { url: url.to_owned().into(), ..DatabaseSettings::default() };
     let engine = engine(Store::open(&settings, ahead(minutes.parse().unwrap())).unwrap(), 5);
     let tell = |now: &Progress| writeln!(std::io::stdout(), "told {} {}", now.run_id, now.chunks).unwrap();
-    match resumed.parse() {
+    if let Some(run_id) = what.strip_prefix("restore:") {
+        let mut control = Control { progress: Box::new(tell), ..Control::unattended() };
+        restore(&engine, &take_back(run_id.parse().unwrap()), &mut control).unwrap();
+        return;
+    }
+    match what.parse() {
         Ok(run_id) => watch_resumed(&engine, run_id, tell),
         Err(_) => watch(&engine, &manual(CampaignId::try_from(1).unwrap(), MEMBERS, true), tell),
     };
@@ -81,10 +90,11 @@ fn check(conn: &mut AnyConnection, campaign: CampaignId, before: &[tables::Numbe
         assert!(history.iter().all(|row| row.number.status == 0), "a barred number left");
         for run in &runs {
             let archived = history.iter().filter(|row| row.run_id == run.id).count();
-            assert_eq!(run.counts.archived, i64::try_from(archived).unwrap(), "run {}", run.id);
+            assert_eq!(run.counts.archived - run.restored, i64::try_from(archived).unwrap(), "run {}", run.id);
             check_sums(run);
         }
-        assert_eq!(runs.iter().map(|run| run.counts.archived).sum::<i64>(), i64::try_from(history.len()).unwrap());
+        let kept = |run: &Run| run.counts.archived - run.restored;
+        assert_eq!(runs.iter().map(kept).sum::<i64>(), i64::try_from(history.len()).unwrap());
         runs
     })
 }
@@ -114,5 +124,29 @@ on_each_backend! {
         let due = before.iter().filter(|number| number.status == 0 && number.recycle_time.is_some()).count();
         assert_eq!(runs.iter().map(|run| run.counts.archived).sum::<i64>(), i64::try_from(due).unwrap());
         assert_eq!(sweep(&engine, &manual(campaign, MEMBERS, true)).counts.deleted, 0);
+    }
+
+    fn a_killed_restore_keeps_every_promise_and_the_next_completes(db) {
+        let mut conn = db.connect();
+        let campaign = campaign(db, 1, &numbers(NUMBERS, 9));
+        let before = tables::numbers(&mut conn, campaign);
+        let source = sweep(&engine(db.store(), 500), &manual(campaign, MEMBERS, true)).run_id;
+        for minutes in 1..=KILLS {
+            let task = format!("{} {minutes} restore:{source}", db.url());
+            let (run_id, chunk) = kill_after(rand::random_range(1..=15), &task);
+            let runs = check(&mut conn, campaign, &before);
+            let run = runs.iter().find(|run| run.id == run_id).unwrap();
+            assert_eq!((run.kind.as_str(), run.state.as_str()), ("restore", "running"), "it was killed before it had ended");
+            assert!(run.chunks >= chunk, "a chunk was told of and is not in the ledger");
+        }
+        let engine = engine(db.store_at(ahead(KILLS + 1)), 500);
+        let report = restore(&engine, &take_back(source), &mut Control::unattended()).unwrap();
+        assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
+        let runs = check(&mut conn, campaign, &before);
+        let back: i64 = runs.iter().filter(|run| run.kind == "restore").map(|run| run.counts.matched).sum();
+        let source = ledger(&mut conn, source);
+        assert_eq!((source.restored, back), (source.counts.archived, source.counts.archived));
+        assert_eq!(tables::numbers(&mut conn, campaign), before);
+        nothing_is_violated(&engine.store);
     }
 }

@@ -4,9 +4,14 @@
 mod backlog;
 mod conformance;
 mod contention;
+mod drift;
 mod errors;
 mod kill;
 mod kit;
 mod model;
+mod prune;
+mod restore;
 mod schema;
+mod space;
 mod support;
+mod verify;

@@ -14,6 +14,8 @@ use clap_complete::Shell;
 
 use crate::exit::Exit;
 use crate::output::Format;
+use crate::prune_history::PruneArgs;
+use crate::restore::RestoreArgs;
 
 pub(crate) use sweep::{BoundArgs, FilterArgs, PaceArgs, SweepArgs, ThrottleArgs};
 
@@ -49,6 +51,12 @@ pub(crate) enum Command {
     Run,
     /// Shows the ledger: who removed what, when, by which filter
     Runs(RunsArgs),
+    /// Shows which archived numbers of a run would return to their campaigns; returns them with --execute
+    Restore(RestoreArgs),
+    /// Checks the promises on the data as it is, and changes nothing
+    Verify,
+    /// Shows which history is old enough to go for good; deletes it with --execute
+    PruneHistory(PruneArgs),
     /// Checks settings, connection, tables, indexes and the database server
     Doctor,
     /// Makes a database with sample campaigns, and says what to try on it

@@ -198,9 +198,8 @@ fn held_because(by: &str) -> String {
 #[cfg(test)]
 mod tests {
     use callsweep_core::purge::ChunkProgress;
-    use callsweep_core::run::{Counts, Target};
+    use callsweep_core::run::Counts;
     use callsweep_core::store::Retries;
-    use callsweep_core::testkit::sample;
 
     use super::*;
 
@@ -208,7 +207,7 @@ mod tests {
         let counts = Counts { matched: 7, deleted: deleted.unwrap_or(0), archived: 3, ..Counts::default() };
         Progress {
             run_id: 1,
-            target: Target { vdn_id: sample::vdn(), campaign_id: 1.try_into().unwrap() },
+            campaign_id: Some(1),
             state,
             held_by: held_by.map(str::to_owned),
             counts,

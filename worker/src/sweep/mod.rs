@@ -7,7 +7,7 @@ mod preview;
 mod watch;
 
 use std::cell::RefCell;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::Instant;
 
 use callsweep_core::error::Error;
@@ -22,7 +22,7 @@ use crate::metrics::{self, Metrics};
 use crate::output::{self, Format, grouped};
 use crate::policy::{self, PolicyGate};
 use crate::stop::Stop;
-use crate::{database, progress};
+use crate::{ask, database, progress};
 
 pub(crate) use command_line::Invocation;
 pub(crate) use plan::actor;
@@ -51,7 +51,7 @@ pub(crate) fn run(
     if let Some(new) = &new {
         if !args.execute {
             let Some(report) = look(&engine, new, invocation.execute(new)?, stop)? else {
-                return Ok(stopped_before_the_first_row());
+                return Ok(ask::stopped_before_the_first_row());
             };
             output::print(format, &report)?;
             return Ok(report.exit());
@@ -59,11 +59,11 @@ pub(crate) fn run(
         // The preview gives the bar its length and the question its number. Where nobody looks, neither is needed.
         if progress::on_terminal() && !args.quiet {
             let Some(report) = look(&engine, new, String::new(), stop)? else {
-                return Ok(stopped_before_the_first_row());
+                return Ok(ask::stopped_before_the_first_row());
             };
             let ask = report.removable() > settings.worker.confirm_above && !args.yes && io::stdin().is_terminal();
             if ask && !confirmed(new, report.removable(), stop)? {
-                return Ok(stopped_before_the_first_row());
+                return Ok(ask::stopped_before_the_first_row());
             }
             expected = Some(report.removable());
         }
@@ -141,18 +141,5 @@ fn confirmed(new: &NewRun, numbers: i64, stop: &Stop) -> Result<bool, Failure> {
         [Target { vdn_id, campaign_id }] => format!("campaign {campaign_id} in VDN {vdn_id}"),
         several => format!("{} campaigns", several.len()),
     };
-    let ask = || -> io::Result<String> {
-        write!(io::stderr(), "{what}: {} numbers of {of}. Go on? [y/N] ", grouped(numbers))?;
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer)?;
-        Ok(answer)
-    };
-    let answer =
-        ask().map_err(|error| Failure::failed(format_args!("no answer: {error}. --yes answers beforehand")))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes") && !stop.requested())
-}
-
-fn stopped_before_the_first_row() -> Exit {
-    output::note("stopped by a person; nothing was changed");
-    Exit::StoppedByPerson
+    ask::confirmed(&format!("{what}: {} numbers of {of}.", grouped(numbers)), stop)
 }

@@ -58,7 +58,8 @@ impl Watch {
 
 /// "campaign 3, running, 12 barred, chunks of 5,000, 2 retries, held 1.2 s in all"
 fn status(progress: &Progress) -> String {
-    let mut words = vec![format!("campaign {}", progress.target.campaign_id), progress.state.to_string()];
+    let mut words: Vec<String> = progress.campaign_id.map(|id| format!("campaign {id}")).into_iter().collect();
+    words.push(progress.state.to_string());
     if let (RunState::Throttled | RunState::Paused, Some(by)) = (progress.state, &progress.held_by) {
         words.push(format!("held by {by}"));
     }

@@ -1,0 +1,109 @@
+//! The chunks of one campaign's history, each one transaction.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::purge::{Control, OpenRun, StopReason};
+use crate::run::Counts;
+use crate::store::accounted::{InDoubt, accounted, find_saved};
+use crate::store::history::{Scope, Walker, Window};
+use crate::store::ledger::Books;
+use crate::store::retry::retry;
+use crate::store::{AnyConnection, StoreError, Transient};
+
+/// Why a chunk did nothing.
+pub(super) enum Break {
+    /// There was nothing left.
+    WalkEnded,
+    /// None of the rows of this window is meant.
+    Empty(Window),
+    /// The run is to stop.
+    Stop(StopReason),
+    /// The run fails.
+    Fail(Error),
+}
+
+/// A chunk that is done: what it did, and how far it went.
+type Done = (Counts, Window);
+
+/// Takes a campaign's rows out of history. `take` does it for one window, inside the chunk's transaction. `None` when all
+/// of it is done.
+pub(super) fn take_all(
+    run: &mut OpenRun<'_>,
+    scope: Scope,
+    control: &mut Control<'_>,
+    mut take: impl FnMut(&mut AnyConnection, &Window) -> Result<ControlFlow<Break, Counts>, StoreError>,
+) -> Result<Option<StopReason>, Error> {
+    let mut walker = Walker::new(scope, run.sizer.size());
+    loop {
+        if let Some(reason) = run.hold(Some(scope.campaign_id), control)? {
+            return Ok(Some(reason));
+        }
+        let begun = Instant::now();
+        match one(run, &mut walker, &mut take)? {
+            ControlFlow::Break(Break::WalkEnded) => return Ok(None),
+            ControlFlow::Break(Break::Empty(window)) => {
+                if walker.advance(&window) {
+                    return Ok(None);
+                }
+            }
+            ControlFlow::Break(Break::Stop(reason)) => return Ok(Some(reason)),
+            ControlFlow::Break(Break::Fail(error)) => return Err(error),
+            ControlFlow::Continue((books, (counts, window))) => {
+                let took = begun.elapsed();
+                run.books = books;
+                account_time(run, took);
+                run.learn(Some(scope.campaign_id), counts, took, control);
+                if walker.advance(&window) {
+                    return Ok(None);
+                }
+                run.rest(took);
+            }
+        }
+    }
+}
+
+/// Finds the next window and deals with it. An attempt that ran into a timeout is made again with half as many rows.
+fn one(
+    run: &mut OpenRun<'_>,
+    walker: &mut Walker,
+    take: &mut impl FnMut(&mut AnyConnection, &Window) -> Result<ControlFlow<Break, Counts>, StoreError>,
+) -> Result<ControlFlow<Break, (Books, Done)>, StoreError> {
+    let (store, patience, books) = (&run.engine.store, run.patience(), run.books.clone());
+    let sizer = &mut run.sizer;
+    let mut in_doubt: InDoubt<Done> = Vec::new();
+    retry(store, patience, &mut run.retries, |conn| {
+        if let Some(done) = find_saved(conn, &in_doubt)? {
+            return Ok(ControlFlow::Continue(done));
+        }
+        walker.resize(sizer.size());
+        let Some(window) = walker.window(conn)? else { return Ok(ControlFlow::Break(Break::WalkEnded)) };
+        if window.rows == 0 {
+            return Ok(ControlFlow::Break(Break::Empty(window)));
+        }
+        let now = store.clock().timestamp();
+        let done = accounted(conn, &books, &mut in_doubt, |conn| {
+            Ok(match take(conn, &window)? {
+                ControlFlow::Break(why) => ControlFlow::Break(why),
+                ControlFlow::Continue(counts) => {
+                    ControlFlow::Continue((books.after(&counts, &window.upto.to_string(), now), (counts, window)))
+                }
+            })
+        });
+        if done.as_ref().is_err_and(|error| error.is_transient() == Some(Transient::LockTimeout)) {
+            sizer.halve();
+        }
+        done
+    })
+}
+
+fn account_time(run: &mut OpenRun<'_>, took: Duration) {
+    let retries = run.retries.total();
+    if let Some(row) = &mut run.books.campaign {
+        let ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
+        row.sql_ms += ms;
+        row.slowest_chunk_ms = row.slowest_chunk_ms.max(ms);
+        row.retries = retries;
+    }
+}

@@ -1,0 +1,54 @@
+//! A transaction that does something and accounts for it in the ledger, and what to do when its COMMIT gets no answer.
+
+use std::ops::ControlFlow;
+
+use super::connection::write_transaction;
+use super::ledger::{self, Books};
+use super::{AnyConnection, StoreError};
+
+/// Transactions whose COMMIT got no answer: the books that each would have left, and what it did.
+pub(crate) type InDoubt<T> = Vec<(Books, T)>;
+
+/// Runs `work` in a transaction that also writes the books it returns. `work` may break off instead, having changed
+/// nothing.
+///
+/// Books whose COMMIT got no answer are kept `in_doubt`; before anything is done again, [`find_saved`] finds out from the
+/// ledger whether they are in.
+pub(crate) fn accounted<T: Clone, B>(
+    conn: &mut AnyConnection,
+    before: &Books,
+    in_doubt: &mut InDoubt<T>,
+    work: impl FnOnce(&mut AnyConnection) -> Result<ControlFlow<B, (Books, T)>, StoreError>,
+) -> Result<ControlFlow<B, (Books, T)>, StoreError> {
+    let mut done = None;
+    let outcome = write_transaction(conn, |conn| {
+        let outcome = work(conn)?;
+        if let ControlFlow::Continue((next, what)) = &outcome {
+            ledger::save(conn, before, next)?;
+            done = Some((next.clone(), what.clone()));
+        }
+        Ok(outcome)
+    });
+    match outcome {
+        Err(StoreError::CommitUnknown(error)) => {
+            in_doubt.extend(done);
+            Err(StoreError::CommitUnknown(error))
+        }
+        // The server was still at the commit in doubt when it was looked for; by now it has let go of its locks.
+        Err(error) => find_saved(conn, in_doubt)?.map(ControlFlow::Continue).ok_or(error),
+        done => done,
+    }
+}
+
+/// Whether a transaction in doubt is in the ledger after all.
+pub(crate) fn find_saved<T: Clone>(
+    conn: &mut AnyConnection,
+    in_doubt: &InDoubt<T>,
+) -> Result<Option<(Books, T)>, StoreError> {
+    for (books, what) in in_doubt {
+        if ledger::is_saved(conn, books)? {
+            return Ok(Some((books.clone(), what.clone())));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,68 @@
+//! A history table that cannot take what `call_data` holds is found before the first row.
+
+use callsweep_core::error::Error;
+use callsweep_core::on_each_backend;
+use callsweep_core::purge::{Control, Outcome, purge};
+use callsweep_core::store::inspect::{Verdict, inspect};
+use callsweep_core::store::{Backend, drift};
+use callsweep_core::testkit::TestDatabase;
+use callsweep_core::testkit::sample::number;
+use callsweep_core::testkit::tables;
+
+use crate::support::{campaign, engine, execute, ledger, manual, sweep};
+
+const BATCH: &str = r#"{"customField":"batch"}"#;
+
+/// Alters history, and expects that archiving is refused in these words and that nothing went.
+fn refuses(db: &TestDatabase, alter: &str, words: &str) {
+    let (engine, mut conn) = (engine(db.store(), 5), db.connect());
+    let campaign = campaign(db, 1, &[number(1), number(2)]);
+    assert_eq!(drift::find(&mut conn).unwrap(), None);
+    execute(&mut conn, alter);
+    let report = purge(&engine, &manual(campaign, BATCH, true), &mut Control::unattended()).unwrap();
+    let Outcome::Refused(Error::HistoryDrift(difference)) = &report.outcome else { panic!("{:?}", report.outcome) };
+    assert!(difference.contains(words), "{difference}");
+    assert_eq!((report.counts.matched, tables::ids(&mut conn, campaign).len()), (0, 2));
+    assert!(ledger(&mut conn, report.run_id).stop_reason.is_some_and(|reason| reason.contains(words)));
+    let findings = inspect(&mut conn).unwrap();
+    let finding = findings.iter().find(|finding| finding.topic == "history table").unwrap();
+    assert!(finding.verdict == Verdict::Failure && finding.detail.contains(words), "{finding:?}");
+    // What is deleted outright needs no history.
+    assert_eq!(sweep(&engine, &manual(campaign, BATCH, false)).counts.deleted, 2);
+}
+
+/// `ALTER TABLE call_data_history …`, in the words of each backend. SQLite cannot change a column: it is made anew.
+fn alter(db: &TestDatabase, column: &str, sqlite: &str, postgres: &str, mysql: &str) -> String {
+    match db.backend() {
+        Backend::Sqlite => format!(
+            "ALTER TABLE call_data_history DROP COLUMN {column}; ALTER TABLE call_data_history ADD COLUMN {column} {sqlite}"
+        ),
+        Backend::Postgres => format!("ALTER TABLE call_data_history ALTER COLUMN {column} {postgres}"),
+        Backend::Mysql => format!("ALTER TABLE call_data_history MODIFY {column} {mysql}"),
+    }
+}
+
+on_each_backend! {
+    fn a_missing_column(db) {
+        refuses(db, "ALTER TABLE call_data_history DROP COLUMN custom_field", "column custom_field is missing there");
+    }
+
+    fn a_column_that_only_call_data_got(db) {
+        refuses(db, "ALTER TABLE call_data ADD COLUMN agent VARCHAR(10)", "column agent is missing there");
+    }
+
+    fn another_length(db) {
+        let sql = alter(db, "session_id", "VARCHAR(31)", "TYPE VARCHAR(31)", "VARCHAR(31)");
+        refuses(db, &sql, "column session_id is ");
+    }
+
+    fn another_type(db) {
+        let sql = alter(db, "priority", "BIGINT NOT NULL DEFAULT 3", "TYPE BIGINT", "BIGINT NOT NULL DEFAULT 3");
+        refuses(db, &sql, "column priority is ");
+    }
+
+    fn another_nullability(db) {
+        let sql = alter(db, "caller", "VARCHAR(24) NOT NULL DEFAULT ''", "SET NOT NULL", "VARCHAR(24) NOT NULL");
+        refuses(db, &sql, "column caller is ");
+    }
+}
