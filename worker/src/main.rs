@@ -1,5 +1,6 @@
 //! `callsweep-worker`: the command line of the DBA.
 
+mod actor;
 mod ask;
 mod cli;
 mod daemon;

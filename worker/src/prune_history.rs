@@ -12,11 +12,11 @@ use callsweep_core::settings::Settings;
 use clap::Args;
 use serde::Serialize;
 
+use crate::actor::actor;
 use crate::exit::{Exit, Failure};
 use crate::history;
 use crate::output::{self, Format, grouped};
 use crate::stop::Stop;
-use crate::sweep::actor;
 use crate::{ask, database, progress};
 
 /// Rows of call_data_history go for good, and then the rows of the ledger that are as old and have no history left.

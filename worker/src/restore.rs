@@ -12,11 +12,11 @@ use callsweep_core::store::Store;
 use clap::Args;
 use serde::Serialize;
 
+use crate::actor::actor;
 use crate::exit::{Exit, Failure};
 use crate::history;
 use crate::output::{self, Format, grouped};
 use crate::stop::Stop;
-use crate::sweep::actor;
 use crate::{ask, database, progress};
 
 /// Numbers come back as they were, status and times included. What is left when it ends early is still in history: the

@@ -11,11 +11,11 @@ use callsweep_core::store::runs::{self, RunFilter};
 use chrono::NaiveDateTime;
 use serde::Serialize;
 
+use crate::actor::actor;
 use crate::cli::{RunAction, RunsArgs};
 use crate::database;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format, grouped};
-use crate::sweep::actor;
 
 /// Runs the command.
 pub(crate) fn run(args: &RunsArgs, settings: &Settings, format: Format) -> Result<Exit, Failure> {

@@ -88,7 +88,10 @@ fn refusal(answer: &Answer) -> (String, Response) {
         StatusCode::UNPROCESSABLE_ENTITY => ("The Idempotency-Key belongs to another request of this client.", None),
         StatusCode::TOO_MANY_REQUESTS => ("Too many requests; try again.", Some("Retry-After")),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("The headers are too large.", None),
-        StatusCode::SERVICE_UNAVAILABLE => ("The database is busy, or the first copy of this request is under way. Nothing was done; try again.", Some("Retry-After")),
+        StatusCode::SERVICE_UNAVAILABLE => (
+            "The database is busy, or the first copy of this request is under way. Nothing was done; try again.",
+            Some("Retry-After"),
+        ),
         _ => ("The server failed; its log says why, under the request's id.", None),
     };
     let response = response(about, content);

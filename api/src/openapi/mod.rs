@@ -10,7 +10,8 @@ use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::schema::{ComponentsBuilder, KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ContentBuilder, InfoBuilder, License, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, Required, Schema, Server,
+    ContentBuilder, InfoBuilder, License, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, Required, Schema,
+    Server,
 };
 
 use crate::delete::ROUTE;

@@ -60,7 +60,10 @@ fn every_status_has_the_five_members() {
     let document = document();
     let responses = responses(&document);
     let statuses: Vec<&str> = responses.keys().map(String::as_str).collect();
-    assert_eq!(statuses, ["200", "400", "401", "403", "404", "405", "408", "413", "415", "422", "429", "431", "500", "503"]);
+    assert_eq!(
+        statuses,
+        ["200", "400", "401", "403", "404", "405", "408", "413", "415", "422", "429", "431", "500", "503"]
+    );
     for (status, response) in responses {
         let schema = response["content"]["application/json"]["schema"]["$ref"].as_str().unwrap();
         let schema = &document["components"]["schemas"][schema.rsplit('/').next().unwrap()];

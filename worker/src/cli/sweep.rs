@@ -48,6 +48,10 @@ pub(crate) struct SweepArgs {
     #[arg(long)]
     pub(crate) yes: bool,
 
+    /// Refresh the planner's statistics afterwards
+    #[arg(long)]
+    pub(crate) analyze: bool,
+
     /// Print no progress and no account
     #[arg(long)]
     pub(crate) quiet: bool,

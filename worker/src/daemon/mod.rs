@@ -17,10 +17,11 @@ use callsweep_core::store::Store;
 use signal_hook::consts::SIGHUP;
 use tracing::{error, info, warn};
 
+use crate::actor::actor;
 use crate::exit::{Exit, Failure};
 use crate::metrics::{self, Metrics};
 use crate::stop::Stop;
-use crate::{database, policy, sweep};
+use crate::{database, policy};
 use life::Life;
 use scheduler::Scheduler;
 
@@ -43,7 +44,7 @@ pub(crate) fn run(config: Option<&Path>, settings: Settings, stop: &Stop) -> Res
     let address = ops::serve(settings.worker.ops_listen, Arc::clone(&metrics), life.clone())?;
     let measure = measure_beside(store.clone(), Arc::clone(&settings), Arc::clone(&metrics));
     let mut scheduler =
-        Scheduler::new(store.clone(), Arc::clone(&settings), stop.clone(), life.clone(), metrics, sweep::actor());
+        Scheduler::new(store.clone(), Arc::clone(&settings), stop.clone(), life.clone(), metrics, actor());
     service::ready(&life);
     info!(policies = settings.sweep.len(), ops_listen = %address, "the daemon is ready");
     tell_next(&settings, &store);

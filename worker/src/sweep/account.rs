@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use callsweep_core::purge::{CampaignReport, PurgeReport};
 use callsweep_core::run::{Counts, RunState};
+use callsweep_core::store::space::Reclaimed;
 use callsweep_core::store::walk::Walk;
 use serde::Serialize;
 
@@ -26,6 +27,8 @@ pub(super) struct Account {
     retries: i64,
     seconds: f64,
     campaigns: Vec<CampaignAccount>,
+    /// What became of the space, after a big run.
+    space: Option<Reclaimed>,
     /// Goes on with a run that has something left to do.
     resume_command: Option<String>,
     #[serde(skip)]
@@ -54,9 +57,10 @@ struct CampaignAccount {
 
 impl Account {
     /// `resume_command` goes on with the run, if there may be something left to do.
-    pub(super) fn new(report: &PurgeReport, took: Duration, resume_command: String) -> Self {
+    pub(super) fn new(report: &PurgeReport, took: Duration, resume_command: String, space: Option<Reclaimed>) -> Self {
         let can_be_resumed = matches!(report.outcome.state(), RunState::Stopped | RunState::Failed);
         Self {
+            space,
             resume_command: can_be_resumed.then_some(resume_command),
             run_id: report.run_id,
             state: report.outcome.state(),
@@ -126,6 +130,24 @@ impl fmt::Display for Account {
         writeln!(f, "{:>11} chunks, {} retries", grouped(self.chunks), grouped(self.retries))?;
         writeln!(f, "{:>11.1} seconds", self.seconds)?;
         self.campaigns.iter().try_for_each(|campaign| write!(f, "\n{campaign}"))?;
+        match &self.space {
+            Some(Reclaimed::Pages { bytes, longest, .. }) => writeln!(
+                f,
+                "\nSpace: the file is {} bytes shorter; no writer waited for that more than {} ms",
+                grouped(*bytes),
+                longest.as_millis()
+            )?,
+            Some(Reclaimed::NotIncremental { .. }) => {
+                writeln!(f, "\nSpace: the file does not shrink; `doctor` says what to do about it")?;
+            }
+            Some(Reclaimed::ByServer) => {
+                writeln!(
+                    f,
+                    "\nSpace: the server keeps it for new rows, which is as it should be; see docs/dba/space.md"
+                )?;
+            }
+            None => {}
+        }
         match &self.resume_command {
             Some(command) => writeln!(f, "\nTo go on from there:\n  {command}"),
             None => Ok(()),

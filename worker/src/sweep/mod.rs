@@ -11,9 +11,11 @@ use std::io::{self, IsTerminal};
 use std::time::Instant;
 
 use callsweep_core::error::Error;
-use callsweep_core::purge::{Control, Engine, Gate, Progress, purge, resume};
+use callsweep_core::purge::{Control, Engine, Gate, Progress, PurgeReport, purge, resume};
 use callsweep_core::run::{NewRun, Target};
 use callsweep_core::settings::Settings;
+use callsweep_core::store::Store;
+use callsweep_core::store::space::{self, Reclaimed};
 
 use crate::cli::SweepArgs;
 use crate::exit::{Exit, Failure};
@@ -25,7 +27,6 @@ use crate::stop::Stop;
 use crate::{ask, database, progress};
 
 pub(crate) use command_line::Invocation;
-pub(crate) use plan::actor;
 
 use account::Account;
 use preview::PreviewReport;
@@ -97,7 +98,9 @@ pub(crate) fn run(
     drop(counted);
     watch.end();
     let report = done.or_else(|error| Err(explain(&engine, new.as_ref(), error)?))?;
-    let account = Account::new(&report, begun.elapsed(), invocation.resume(report.run_id)?);
+    let took = begun.elapsed();
+    let space = after(args, &engine.store, &report, stop);
+    let account = Account::new(&report, took, invocation.resume(report.run_id)?, space);
     if !args.quiet {
         output::print(format, &account)?;
     }
@@ -109,6 +112,23 @@ pub(crate) fn run(
         metrics::write_file(&metrics, file)?;
     }
     Ok(account.exit())
+}
+
+/// A run that removed so many numbers leaves space worth giving back.
+const BIG: i64 = 10_000;
+
+/// What is done for the database after a run. What fails here takes nothing from the run's account.
+fn after(args: &SweepArgs, store: &Store, report: &PurgeReport, stop: &Stop) -> Option<Reclaimed> {
+    if args.analyze
+        && let Err(error) = store.connection().and_then(|mut conn| space::analyze(&mut conn))
+    {
+        output::note(format_args!("the planner's statistics were not refreshed: {error}"));
+    }
+    if report.counts.deleted < BIG {
+        return None;
+    }
+    let reclaimed = space::reclaim(store, &|| stop.requested());
+    reclaimed.inspect_err(|error| output::note(format_args!("no space was given back: {error}"))).ok()
 }
 
 fn look(engine: &Engine, new: &NewRun, command: String, stop: &Stop) -> Result<Option<PreviewReport>, Failure> {

@@ -9,6 +9,7 @@ use callsweep_core::run::{NewRun, RunKind, Target};
 use callsweep_core::settings::{Policy, Settings, ThrottleSettings};
 use callsweep_core::store::Store;
 
+use crate::actor::actor;
 use crate::cli::{BoundArgs, FilterArgs, PaceArgs, SweepArgs, ThrottleArgs};
 use crate::exit::Failure;
 use crate::gate::Limits;
@@ -127,20 +128,6 @@ pub(super) fn limits(args: &SweepArgs, settings: &Settings) -> Limits {
     }
 }
 
-/// The length of the ledger's column.
-const ACTOR_MAX_CHARS: usize = 100;
-
-/// Who sits at the keyboard, and where.
-pub(crate) fn actor() -> String {
-    let user =
-        ["SUDO_USER", "USER"].into_iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
-    let user = user.unwrap_or_else(|| "unknown".to_owned());
-    // Linux only; elsewhere the name of the user has to do.
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let actor = if host.trim().is_empty() { user } else { format!("{user}@{}", host.trim()) };
-    actor.chars().filter(|c| !c.is_control()).take(ACTOR_MAX_CHARS).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -175,11 +162,5 @@ mod tests {
     #[test]
     fn a_campaign_that_is_given_twice_is_swept_once() {
         assert_eq!(planned(&["--campaign", "6", "--campaign", "5", "--called", "1"]).unwrap().targets.len(), 2);
-    }
-
-    #[test]
-    fn the_actor_fits_the_ledger() {
-        let chars = actor().chars().count();
-        assert!((1..=ACTOR_MAX_CHARS).contains(&chars));
     }
 }

@@ -16,6 +16,7 @@ mod program;
 mod prune;
 mod restore;
 mod runs;
+mod space;
 mod stop;
 mod sweep;
 mod verify;

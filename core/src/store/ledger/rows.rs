@@ -1,0 +1,221 @@
+//! The rows of the ledger's two tables.
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+
+use super::super::StoreError;
+use super::super::schema::{purge_run, purge_run_campaign};
+use super::owner;
+use crate::campaign::VdnId;
+use crate::purge::Outcome;
+use crate::result_code::ResultCode;
+use crate::rules::Barred;
+use crate::run::{Counts, NewRun, RunKind, RunState, Target};
+
+/// Where a run comes from.
+pub(crate) struct Origin<'a> {
+    pub(crate) kind: RunKind,
+    pub(crate) policy: Option<String>,
+    pub(crate) actor: &'a str,
+    pub(crate) targets: &'a [Target],
+    /// JSON.
+    pub(crate) criteria: String,
+    pub(crate) archive_history: bool,
+}
+
+/// A row of `purge_run`.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Insertable)]
+#[diesel(table_name = purge_run)]
+pub(crate) struct RunRow {
+    pub(crate) id: i64,
+    pub(crate) kind: String,
+    pub(crate) policy: Option<String>,
+    pub(crate) actor: String,
+    pub(crate) vdn_id: i32,
+    pub(crate) campaign_id: Option<i64>,
+    pub(crate) criteria: String,
+    pub(crate) archive_history: bool,
+    pub(crate) state: String,
+    pub(crate) matched: i64,
+    pub(crate) deleted: i64,
+    pub(crate) archived: i64,
+    pub(crate) barred: i64,
+    pub(crate) barred_call_ongoing: i64,
+    pub(crate) barred_call_completed: i64,
+    pub(crate) barred_ongoing_task: i64,
+    pub(crate) barred_unknown_status: i64,
+    pub(crate) chunks: i64,
+    pub(crate) cursor: Option<String>,
+    pub(crate) started_at: NaiveDateTime,
+    pub(crate) heartbeat_at: NaiveDateTime,
+    pub(crate) finished_at: Option<NaiveDateTime>,
+    pub(crate) stop_reason: Option<String>,
+    pub(crate) error: Option<String>,
+    pub(crate) request_key: Option<String>,
+    pub(crate) result_code: Option<String>,
+    pub(crate) request_id: Option<String>,
+    pub(crate) client_address: Option<String>,
+    pub(crate) owner: String,
+    pub(crate) throttled_by: Option<String>,
+    pub(crate) restored: i64,
+    pub(crate) pruned: i64,
+}
+
+impl RunRow {
+    /// The row of a run that has not removed anything yet.
+    pub(crate) fn new(id: i64, run: &NewRun, now: NaiveDateTime) -> Result<Self, StoreError> {
+        let criteria = serde_json::to_string(&run.criteria)
+            .map_err(|error| StoreError::Unreadable(format!("the run's criteria: {error}")))?;
+        let (kind, policy, targets) = (run.kind, run.policy.clone(), &run.targets[..]);
+        let archive_history = run.archive_history;
+        let origin = Origin { kind, policy, actor: &run.actor, targets, criteria, archive_history };
+        Ok(Self {
+            request_key: run.key.clone(),
+            request_id: run.request.as_ref().map(|request| request.id.clone()),
+            client_address: run.request.as_ref().map(|request| request.client_address.clone()),
+            ..Self::opened(id, origin, now)
+        })
+    }
+
+    /// The row of a run of any kind, as it begins.
+    pub(crate) fn opened(id: i64, origin: Origin<'_>, now: NaiveDateTime) -> Self {
+        let Origin { kind, policy, actor, targets, criteria, archive_history } = origin;
+        let one = if let [one] = targets[..] { Some(one) } else { None };
+        let first_vdn = targets.first().map(|target| target.vdn_id);
+        let one_vdn = first_vdn.filter(|vdn| targets.iter().all(|target| target.vdn_id == *vdn));
+        Self {
+            id,
+            kind: kind.as_str().to_owned(),
+            policy,
+            actor: actor.to_owned(),
+            vdn_id: one_vdn.map_or(SEVERAL_VDNS, VdnId::get),
+            campaign_id: one.map(|target| target.campaign_id.get()),
+            criteria,
+            archive_history,
+            state: RunState::Running.as_str().to_owned(),
+            matched: 0,
+            deleted: 0,
+            archived: 0,
+            barred: 0,
+            barred_call_ongoing: 0,
+            barred_call_completed: 0,
+            barred_ongoing_task: 0,
+            barred_unknown_status: 0,
+            chunks: 0,
+            cursor: None,
+            started_at: now,
+            heartbeat_at: now,
+            finished_at: None,
+            stop_reason: None,
+            error: None,
+            request_key: None,
+            result_code: None,
+            request_id: None,
+            client_address: None,
+            owner: owner().to_owned(),
+            throttled_by: None,
+            restored: 0,
+            pruned: 0,
+        }
+    }
+
+    /// The run id under which numbers go to history, when they do.
+    pub(crate) fn archive_into(&self) -> Option<i64> {
+        self.archive_history.then_some(self.id)
+    }
+
+    /// Ends the run.
+    pub(crate) fn end(&mut self, outcome: &Outcome, code: Option<ResultCode>, now: NaiveDateTime) {
+        self.state = outcome.state().as_str().to_owned();
+        (self.stop_reason, self.error) = match outcome {
+            Outcome::Failed(error) => (None, Some(error.to_string())),
+            other => (other.reason().as_deref().map(fit_stop_reason), None),
+        };
+        self.result_code = code.map(|code| code.as_str().to_owned());
+        self.throttled_by = None;
+        self.heartbeat_at = now;
+        self.finished_at = Some(now);
+    }
+}
+
+/// The length of the columns `stop_reason` and `throttled_by`.
+const STOP_REASON_MAX_CHARS: usize = 255;
+
+/// A reason that fits its column.
+pub(crate) fn fit_stop_reason(reason: &str) -> String {
+    reason.chars().take(STOP_REASON_MAX_CHARS).collect()
+}
+
+/// `purge_run.vdn_id` of a run over campaigns of several VDNs.
+const SEVERAL_VDNS: i32 = 0;
+
+/// A row of `purge_run_campaign`.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Insertable)]
+#[diesel(table_name = purge_run_campaign)]
+pub(crate) struct CampaignRow {
+    pub(crate) run_id: i64,
+    pub(crate) campaign_id: i64,
+    pub(crate) vdn_id: i32,
+    pub(crate) state: String,
+    pub(crate) walk: Option<String>,
+    pub(crate) matched: i64,
+    pub(crate) deleted: i64,
+    pub(crate) archived: i64,
+    pub(crate) barred_call_ongoing: i64,
+    pub(crate) barred_call_completed: i64,
+    pub(crate) barred_ongoing_task: i64,
+    pub(crate) barred_unknown_status: i64,
+    pub(crate) chunks: i64,
+    pub(crate) retries: i64,
+    pub(crate) sql_ms: i64,
+    pub(crate) throttled_ms: i64,
+    pub(crate) slowest_chunk_ms: i64,
+    pub(crate) cursor: Option<String>,
+    pub(crate) stop_reason: Option<String>,
+    pub(crate) error: Option<String>,
+}
+
+impl CampaignRow {
+    pub(crate) fn new(run_id: i64, target: Target) -> Self {
+        Self {
+            run_id,
+            campaign_id: target.campaign_id.get(),
+            vdn_id: target.vdn_id.get(),
+            state: RunState::Planned.as_str().to_owned(),
+            walk: None,
+            matched: 0,
+            deleted: 0,
+            archived: 0,
+            barred_call_ongoing: 0,
+            barred_call_completed: 0,
+            barred_ongoing_task: 0,
+            barred_unknown_status: 0,
+            chunks: 0,
+            retries: 0,
+            sql_ms: 0,
+            throttled_ms: 0,
+            slowest_chunk_ms: 0,
+            cursor: None,
+            stop_reason: None,
+            error: None,
+        }
+    }
+}
+
+macro_rules! counts_of {
+    ($($row:ident),*) => {$(
+        impl $row {
+            /// The counts that its columns hold.
+            pub(crate) fn counts(&self) -> Counts {
+                let barred = Barred {
+                    call_ongoing: self.barred_call_ongoing,
+                    call_completed: self.barred_call_completed,
+                    ongoing_task: self.barred_ongoing_task,
+                    unknown_status: self.barred_unknown_status,
+                };
+                Counts { matched: self.matched, deleted: self.deleted, archived: self.archived, barred }
+            }
+        }
+    )*};
+}
+counts_of!(RunRow, CampaignRow);
