@@ -300,10 +300,13 @@ fn answer_to(report: &PurgeReport) -> Answer {
 fn answer_again(run: &Run) -> Answer {
     let (code, counts) = (replay::result_code(run), run.counts);
     let answer = Answer::of(code, counts.deleted);
+    let began_to_execute = StopReason::CampaignExecuting.to_string();
     let is_state = |state: RunState| run.state == state.as_str();
     match code {
         ResultCode::StateForbids if is_state(RunState::Refused) => answer.with(Detail::CampaignExecuting),
-        _ if is_state(RunState::Stopped) => answer.with(Detail::CampaignExecuting),
+        _ if is_state(RunState::Stopped) && run.stop_reason.as_ref() == Some(&began_to_execute) => {
+            answer.with(Detail::CampaignExecuting)
+        }
         ResultCode::Success | ResultCode::StateForbids if counts.barred.total() > 0 => {
             answer.with(Detail::Stayed(counts.barred))
         }

@@ -7,7 +7,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName};
-use callsweep_core::bounds::Bounds;
 use callsweep_core::error::Error;
 use callsweep_core::purge::{Control, Engine, PurgeReport, purge, resume};
 use callsweep_core::result_code::ResultCode;
@@ -85,22 +84,23 @@ pub fn execute(engine: &Engine, new: &NewRun) -> Result<Done, Error> {
     }
 }
 
-/// Waits for the answer to the first copy of a request. Where its server died at work, this one goes on in its place.
+/// Waits for the answer to the first copy of a request. Where its server died at work, or the database failed it, this one
+/// goes on in its place.
 fn first(engine: &Engine, new: &NewRun, key: &str) -> Result<Done, Error> {
     let begun = Instant::now();
     loop {
-        let mut conn = engine.store.connection()?;
-        runs::interrupt_dead(&mut conn, engine.store.clock().timestamp())?;
-        let found = runs::find_by_key(&mut conn, key)?;
-        drop(conn);
+        let found = runs::find_by_key(&mut *engine.store.connection()?, key)?;
         // Gone again: its transaction was rolled back, or its row was pruned.
         let Some(run) = found else { return purge(engine, new, &mut Control::unattended()).map(Done::Now) };
         if !is_same(&run, new) {
             return Ok(Done::OtherRequest);
         }
+        let is_dead = run.heartbeat_at < engine.store.clock().timestamp() - runs::DEAD_AFTER;
         match RunState::from_column(&run.state) {
-            Some(RunState::Interrupted) => {
-                match resume(engine, run.id, Bounds::default(), &mut Control::unattended()) {
+            Some(state)
+                if matches!(state, RunState::Interrupted | RunState::Failed) || state.is_active() && is_dead =>
+            {
+                match resume(engine, run.id, new.bounds, &mut Control::unattended()) {
                     // Another copy was faster.
                     Err(Error::NotResumable { .. }) => {}
                     resumed => return resumed.map(Done::Now),

@@ -11,6 +11,7 @@ use crate::number::mask;
 use crate::purge::Engine;
 use crate::rules::Barred;
 use crate::run::Target;
+use crate::store::AnyConnection;
 use crate::store::campaigns;
 use crate::store::walk::{self, Walk};
 use crate::store::window::{Scope, Walker};
@@ -61,11 +62,21 @@ pub fn preview(
     criteria: &Criteria,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Preview>, Error> {
+    look(engine, &mut *engine.store.connection()?, target, criteria, stop)
+}
+
+/// The same on a connection.
+pub(crate) fn look(
+    engine: &Engine,
+    conn: &mut AnyConnection,
+    target: Target,
+    criteria: &Criteria,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Preview>, Error> {
     let Engine { store, rules, .. } = engine;
-    let mut conn = store.connection()?;
-    let campaign = campaigns::find(&mut conn, target.vdn_id, target.campaign_id)?
+    let campaign = campaigns::find(conn, target.vdn_id, target.campaign_id)?
         .ok_or(Error::NoSuchCampaign { vdn: target.vdn_id, campaign: target.campaign_id })?;
-    let walk = walk::choose(&mut conn, target.campaign_id, criteria)?;
+    let walk = walk::choose(conn, target.campaign_id, criteria)?;
     let scope = Scope { campaign: target.campaign_id, criteria, walk, backend: store.backend() };
     let mut preview = Preview {
         walk,
@@ -76,7 +87,7 @@ pub fn preview(
         campaign_executing: rules.bars_campaign(campaign.status),
     };
     let mut walker = Walker::new(scope, WINDOW, None);
-    while let Some(window) = walker.window(&mut conn)? {
+    while let Some(window) = walker.window(conn)? {
         if stop() {
             return Ok(None);
         }
@@ -84,7 +95,7 @@ pub fn preview(
         preview.barred += window.barred;
         let wanted = SAMPLE_SIZE - preview.sample.len();
         if wanted > 0 && window.removable + window.barred.total() > 0 {
-            let found = scope.sample(&mut conn, &window, i64::try_from(wanted).unwrap_or(i64::MAX))?;
+            let found = scope.sample(conn, &window, i64::try_from(wanted).unwrap_or(i64::MAX))?;
             preview.sample.extend(found.into_iter().map(|number| SampleNumber {
                 called: mask(&number.called),
                 status: number.status,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use callsweep_core::purge::PaceChange;
-use callsweep_core::run::{CampaignRun, Run, RunState};
+use callsweep_core::run::{CampaignRun, Run, RunKind, RunState};
 use callsweep_core::settings::Settings;
 use callsweep_core::store::AnyConnection;
 use callsweep_core::store::controls::{self, RunControl, Wanted};
@@ -68,6 +68,9 @@ fn say(
             _ => String::new(),
         };
         return Err(Failure::usage(format_args!("run {id} is {}: nobody is working on it{hint}", run.state)));
+    }
+    if run.kind == RunKind::Request.as_str() {
+        return Err(Failure::usage(format_args!("run {id} answers a request: it is over before it could listen")));
     }
     let actor = actor();
     let said = |before: RunControl| {

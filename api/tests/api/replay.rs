@@ -100,6 +100,19 @@ on_each_backend! {
         assert_eq!((server.count(), runs_of(&server)), (0, 1));
     }
 
+    fn a_request_that_the_database_failed_is_done_by_its_repetition(db) {
+        let server = TestServer::start(db);
+        server.add(&[server.number("1")]);
+        let call = Call::new(BATCH);
+        db.connect().batch_execute("ALTER TABLE call_data_history RENAME TO hidden").unwrap();
+        assert_eq!(server.send(&call).members().code, "0200006");
+        db.connect().batch_execute("ALTER TABLE hidden RENAME TO call_data_history").unwrap();
+        let done = server.send(&call);
+        assert_eq!((done.members().code.as_str(), done.members().count), ("0200000", 1));
+        assert_eq!(server.send(&call).body, done.body);
+        assert_eq!((server.count(), runs_of(&server)), (0, 1));
+    }
+
     fn it_can_be_turned_off(db) {
         let server = TestServer::start_with(db, |settings| settings.api.replay_answers = false);
         server.add(&[server.number("1")]);

@@ -25,10 +25,10 @@ impl Running<'_> {
         control: &mut Control<'_>,
     ) -> (CampaignReport, Outcome) {
         let mut report = CampaignReport::from_row(&row, target);
-        let (retries, held) = (self.open.retries.total(), self.open.held);
+        self.began = (self.open.retries.total(), self.open.held);
         let outcome = self.leased(row, target, &mut report, control).unwrap_or_else(Outcome::Failed);
-        report.retries += self.open.retries.total() - retries;
-        report.throttled += self.open.held.saturating_sub(held);
+        let outcome = self.not_after_the_first_row(outcome);
+        (report.retries, report.throttled) = self.retries_and_held(&report);
         report.state = outcome.state();
         report.reason = outcome.reason();
         let outcome = match self.close(&report, &outcome) {
@@ -40,6 +40,12 @@ impl Running<'_> {
         (report, outcome)
     }
 
+    /// Of the campaign under way, an earlier process of the same run included.
+    fn retries_and_held(&self, report: &CampaignReport) -> (i64, Duration) {
+        let (retries, held) = self.began;
+        (report.retries + self.open.retries.total() - retries, report.throttled + self.open.held.saturating_sub(held))
+    }
+
     fn leased(
         &mut self,
         row: CampaignRow,
@@ -49,12 +55,14 @@ impl Running<'_> {
     ) -> Result<Outcome, Error> {
         let cursor = row.cursor.clone();
         let known_walk = row.walk.as_deref().and_then(Walk::from_column);
+        if !self.open.is_request() {
+            self.open.books.campaign = Some(CampaignRow { state: RunState::Running.as_str().to_owned(), ..row });
+        }
         let campaign = match self.found.take() {
             Some(campaign) => campaign,
             None => self.find_campaign(target)?,
         };
         if !self.open.is_request() {
-            self.open.books.campaign = Some(CampaignRow { state: RunState::Running.as_str().to_owned(), ..row });
             let (run_id, now) = (self.open.books.run.id, self.open.engine.store.clock().timestamp());
             if let Lease::HeldBy(holder) =
                 self.open.retry(|conn| leases::take(conn, target.campaign_id, run_id, now))?
@@ -78,8 +86,9 @@ impl Running<'_> {
         }
         let criteria = self.criteria();
         let backend = self.open.engine.store.backend();
-        let walk = match known_walk {
-            // A cursor means a place on the walk that it was made on.
+        let from = cursor.as_deref().map(str::parse::<Position>).transpose()?;
+        // A cursor means a place on the walk that it was made on.
+        let walk = match known_walk.or_else(|| from.and_then(|from| Walk::of_cursor(from, &criteria))) {
             Some(walk) => walk,
             None => self.open.retry(|conn| walk::choose(conn, campaign.id, &criteria))?,
         };
@@ -88,7 +97,6 @@ impl Running<'_> {
             row.walk = Some(walk.as_str().to_owned());
         }
         let scope = Scope { campaign: campaign.id, criteria: &criteria, walk, backend };
-        let from = cursor.as_deref().map(str::parse::<Position>).transpose()?;
         let mut walker = Walker::new(scope, self.open.sizer.size(), from);
         loop {
             if let Some(reason) = self.open.hold(Some(campaign.id.get()), control)? {
@@ -101,7 +109,7 @@ impl Running<'_> {
                     self.open.books = *books;
                     counts
                 }
-                Chunk::CampaignExecuting if report.counts.deleted == 0 => {
+                Chunk::CampaignExecuting if self.open.books.run.deleted == 0 => {
                     return Ok(Outcome::Refused(Error::CampaignExecuting));
                 }
                 Chunk::CampaignExecuting => return Ok(Outcome::Stopped(StopReason::CampaignExecuting)),
@@ -130,7 +138,8 @@ impl Running<'_> {
         let (store, rules, patience) = (&self.open.engine.store, self.open.engine.rules, self.open.patience());
         let (books, is_request, left) = (self.open.books.clone(), self.open.is_request(), self.rows_left());
         let so_far = books.run.counts();
-        let spent = (report.retries, report.sql, report.slowest_chunk, report.throttled);
+        let (retries, held) = self.retries_and_held(report);
+        let spent = (retries, report.sql, report.slowest_chunk, held);
         let mut in_doubt = Vec::new();
         let sizer = &mut self.open.sizer;
         let mut found = None;

@@ -108,11 +108,19 @@ impl<'a> OpenRun<'a> {
         let before = self.books.clone();
         let mut tried = false;
         self.retry(|conn| {
-            // An earlier attempt may have got through without an answer.
-            if std::mem::replace(&mut tried, true) && ledger::is_saved(conn, &next)? {
-                return Ok(());
+            let written = crate::store::write_transaction(conn, |conn| ledger::save(conn, &before, &next));
+            // An earlier attempt may have got through without an answer; then this one finds another row than it left.
+            match written {
+                Err(StoreError::RunLost(_) | StoreError::KeyTaken | StoreError::Database(_))
+                    if tried && ledger::is_saved(conn, &next)? =>
+                {
+                    Ok(())
+                }
+                written => {
+                    tried = true;
+                    written
+                }
             }
-            crate::store::write_transaction(conn, |conn| ledger::save(conn, &before, &next))
         })?;
         self.books = Books { saved: true, ..next };
         Ok(())

@@ -72,6 +72,7 @@ const WEIGHT: f64 = 0.3;
 #[derive(Debug, Clone)]
 pub(crate) struct Sizer {
     given: Pace,
+    changed: PaceChange,
     pace: Pace,
     size: usize,
     /// Numbers a second, a moving average.
@@ -82,7 +83,7 @@ impl Sizer {
     pub(crate) fn new(pace: Pace) -> Self {
         let size =
             if pace.target_chunk.is_some() { FIRST_CHUNK.min(pace.max_chunk.get()) } else { pace.max_chunk.get() };
-        Self { given: pace, pace, size, speed: None }
+        Self { given: pace, changed: PaceChange::default(), pace, size, speed: None }
     }
 
     /// Numbers that the next chunk takes at most.
@@ -92,6 +93,10 @@ impl Sizer {
 
     /// Takes over what a person changed.
     pub(crate) fn change(&mut self, change: PaceChange) {
+        if change == self.changed {
+            return;
+        }
+        self.changed = change;
         self.pace = change.apply(self.given);
         if self.pace.target_chunk.is_none() {
             self.size = self.pace.max_chunk.get();

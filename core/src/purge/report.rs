@@ -152,6 +152,10 @@ pub(super) fn combine(mut outcomes: Vec<(CampaignId, Outcome)>) -> Outcome {
     for (campaign, outcome) in outcomes {
         match outcome {
             Outcome::Failed(error) => failed.push((campaign, error.to_string())),
+            // Nobody has decided that these are to stay as they are.
+            Outcome::Refused(error @ (Error::Locked { .. } | Error::HistoryDrift(_))) if campaigns > 1 => {
+                failed.push((campaign, error.to_string()));
+            }
             Outcome::Refused(error) => refused.push(error),
             // One campaign that begins to execute says nothing about the others; any other reason ended the run.
             Outcome::Stopped(reason) if reason != StopReason::CampaignExecuting => return Outcome::Stopped(reason),

@@ -1,5 +1,7 @@
 //! A run: it is opened in the ledger, goes through its campaigns, and ends.
 
+use std::time::Duration;
+
 use super::open::{OpenRun, beside_a_heartbeat};
 use super::report::{self, CampaignReport, Outcome, PurgeReport};
 use super::{Control, Engine, StopReason};
@@ -10,7 +12,7 @@ use crate::error::Error;
 use crate::preview;
 use crate::run::{NewRun, RunKind, RunState, Target};
 use crate::store::ledger::{Books, CampaignRow, RunRow};
-use crate::store::{StoreError, Transient, campaigns, drift, numbers, runs};
+use crate::store::{StoreError, Transient, campaigns, controls, drift, numbers, runs};
 
 /// Removes what a run asks for, in chunks, each one transaction.
 ///
@@ -77,6 +79,10 @@ pub fn resume(engine: &Engine, run_id: i64, bounds: Bounds, control: &mut Contro
     let plan = Plan::of(&found, runs::campaign_rows(&mut conn, run_id)?, bounds)?;
     let taken = runs::take_over(&mut conn, &found, now)?;
     let row = taken.ok_or_else(|| refuse("somebody else has just taken it over".to_owned()))?;
+    // A cancel that has ended the run is spent; one that its dead process never heard still stands.
+    if found.state != RunState::Interrupted.as_str() {
+        controls::forget(&mut conn, run_id)?;
+    }
     drop(conn);
     let mut run = Running::new(engine, plan, Books { run: row, campaign: None, saved: true });
     let outcome = run.work(control);
@@ -114,12 +120,14 @@ pub(super) struct Running<'a> {
     plan: Plan,
     /// The campaign of a run that has one: it was looked for before the run was opened.
     pub(super) found: Option<Campaign>,
+    /// The run's retries and time held when the campaign under way was begun.
+    pub(super) began: (i64, Duration),
     done: Vec<CampaignReport>,
 }
 
 impl<'a> Running<'a> {
     fn new(engine: &'a Engine, plan: Plan, books: Books) -> Self {
-        Self { open: OpenRun::new(engine, books), plan, found: None, done: Vec::new() }
+        Self { open: OpenRun::new(engine, books), plan, found: None, began: (0, Duration::ZERO), done: Vec::new() }
     }
 
     pub(super) fn criteria(&self) -> Criteria {
@@ -146,7 +154,7 @@ impl<'a> Running<'a> {
 
     fn all_campaigns(&mut self, control: &mut Control<'_>) -> Result<Outcome, Error> {
         if let Some(refused) = self.check_before_the_first_row()? {
-            return Ok(Outcome::Refused(refused));
+            return Ok(self.not_after_the_first_row(Outcome::Refused(refused)));
         }
         let mut outcomes = Vec::new();
         for row in std::mem::take(&mut self.plan.campaigns) {
@@ -180,18 +188,42 @@ impl<'a> Running<'a> {
         let mut shares = Vec::new();
         for row in &self.plan.campaigns {
             let target = target(row)?;
-            let preview = match preview::preview(self.open.engine, target, &self.plan.criteria, &|| false) {
-                Err(Error::NoSuchCampaign { .. }) => continue,
-                preview => preview?,
-            };
-            let all = match self.plan.bounds.max_percent {
-                Some(_) => numbers::count(&mut *self.open.engine.store.connection()?, target.campaign_id)?,
-                None => 0,
-            };
-            let removable = preview.map_or(0, |preview| preview.removable);
+            let (engine, criteria, count_all) =
+                (self.open.engine, &self.plan.criteria, self.plan.bounds.max_percent.is_some());
+            let found = self.open.retry(|conn| {
+                let preview = match preview::look(engine, conn, target, criteria, &|| false) {
+                    Err(Error::Store(error)) => return Err(error),
+                    // What becomes of a campaign that is not there is told when its turn comes.
+                    Err(_) | Ok(None) => return Ok(None),
+                    Ok(Some(preview)) => preview,
+                };
+                let all = if count_all { numbers::count(conn, target.campaign_id)? } else { 0 };
+                Ok(Some((preview.removable, all)))
+            })?;
+            let Some((removable, all)) = found else { continue };
             shares.push(Share { campaign_id: target.campaign_id, removable, all });
         }
         Ok(self.plan.bounds.check(&shares).err().map(Error::Bound))
+    }
+
+    /// A run that is resumed has removed something: what would have refused it ends it in a way that can be resumed.
+    pub(super) fn not_after_the_first_row(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Refused(Error::CampaignExecuting)
+                if self.open.books.run.chunks > 0 && self.is_of_one_campaign() =>
+            {
+                Outcome::Stopped(StopReason::CampaignExecuting)
+            }
+            Outcome::Refused(error) if self.open.books.run.chunks > 0 && self.is_of_one_campaign() => {
+                Outcome::Failed(error)
+            }
+            other => other,
+        }
+    }
+
+    /// Where there are several, one may be refused before its first row though others are done.
+    fn is_of_one_campaign(&self) -> bool {
+        self.open.books.run.campaign_id.is_some()
     }
 
     pub(super) fn find_campaign(&mut self, target: Target) -> Result<Campaign, Error> {

@@ -59,6 +59,16 @@ pub fn read(conn: &mut AnyConnection, run_id: i64) -> Result<RunControl, StoreEr
     Ok(RunControl { wanted: wanted.as_deref().and_then(Wanted::from_column), pace, actor })
 }
 
+/// Forgets what was wanted of a run that has ended since: it is to go on now. Changes of its pace stay.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn forget(conn: &mut AnyConnection, run_id: i64) -> Result<(), StoreError> {
+    let of_run = purge_run_control::table.filter(purge_run_control::run_id.eq(run_id));
+    diesel::update(of_run).set(purge_run_control::wanted.eq(None::<String>)).execute(conn)?;
+    Ok(())
+}
+
 /// Says something to a run. A change of pace adds to those before.
 ///
 /// # Errors

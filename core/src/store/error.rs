@@ -127,25 +127,27 @@ impl StoreError {
 
 /// Diesel sorts few of these into kinds of their own; the rest is known by the server's words.
 const WORDS: &[(&str, Transient)] = &[
-    ("deadlock detected", Transient::Deadlock),    // PostgreSQL 40P01
-    ("Deadlock found", Transient::Deadlock),       // InnoDB 1213
-    ("lock timeout", Transient::LockTimeout),      // PostgreSQL 55P03
-    ("Lock wait timeout", Transient::LockTimeout), // InnoDB 1205
+    ("deadlock detected", Transient::Deadlock),              // PostgreSQL 40P01
+    ("Deadlock found", Transient::Deadlock),                 // InnoDB 1213
+    ("lock timeout", Transient::LockTimeout),                // PostgreSQL 55P03
+    ("Lock wait timeout", Transient::LockTimeout),           // InnoDB 1205
+    ("statement timeout", Transient::LockTimeout),           // PostgreSQL 57014, where an administrator has set one
+    ("max_statement_time exceeded", Transient::LockTimeout), // MariaDB 1969, likewise
     ("Record has changed since last read", Transient::Serialization), // MariaDB 1020
     ("could not serialize access", Transient::Serialization), // PostgreSQL 40001
-    ("database is locked", Transient::Busy),       // SQLITE_BUSY
-    ("database table is locked", Transient::Busy), // SQLITE_LOCKED
-    ("terminating connection", Transient::ConnectionLost), // PostgreSQL 57P01
+    ("database is locked", Transient::Busy),                 // SQLITE_BUSY
+    ("database table is locked", Transient::Busy),           // SQLITE_LOCKED
+    ("terminating connection", Transient::ConnectionLost),   // PostgreSQL 57P01
     ("server closed the connection", Transient::ConnectionLost), // libpq
     ("no connection to the server", Transient::ConnectionLost), // libpq
-    ("connection to server", Transient::ConnectionLost), // libpq
+    ("connection to server", Transient::ConnectionLost),     // libpq
     ("could not receive data from server", Transient::ConnectionLost), // libpq
     ("could not send data to server", Transient::ConnectionLost), // libpq
     ("SSL connection has been closed", Transient::ConnectionLost), // libpq
-    ("the database system is", Transient::ConnectionLost), // PostgreSQL 57P03: starting, stopping
-    ("erver has gone away", Transient::ConnectionLost), // MariaDB 2006
-    ("Lost connection", Transient::ConnectionLost), // MariaDB 2013
-    ("Connection was killed", Transient::ConnectionLost), // MariaDB 1927
+    ("the database system is", Transient::ConnectionLost),   // PostgreSQL 57P03: starting, stopping
+    ("erver has gone away", Transient::ConnectionLost),      // MariaDB 2006
+    ("Lost connection", Transient::ConnectionLost),          // MariaDB 2013
+    ("Connection was killed", Transient::ConnectionLost),    // MariaDB 1927
     ("Server shutdown in progress", Transient::ConnectionLost), // MariaDB 1053
     ("WSREP has not yet prepared", Transient::ConnectionLost), // Galera 1047
 ];

@@ -62,6 +62,7 @@ impl Walker {
     /// From now on windows have so many rows at most.
     pub(crate) fn resize(&mut self, size: NonZeroUsize) {
         self.size = size.get();
+        self.scan = self.scan.max(self.size);
     }
 
     /// Finds the next window. `None`: history ended.

@@ -5,6 +5,7 @@
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sql_types::BigInt;
 
 use super::connection::{Backend, write_transaction};
@@ -26,6 +27,23 @@ pub(crate) enum Lease {
 
 /// Takes the lease of a campaign for a run; taking it twice is the same as once.
 pub(crate) fn take(
+    conn: &mut AnyConnection,
+    campaign: CampaignId,
+    run_id: i64,
+    now: NaiveDateTime,
+) -> Result<Lease, StoreError> {
+    // A holder that is only asleep finds out with its next chunk that it has lost the run.
+    runs::interrupt_dead(conn, now)?;
+    match try_take(conn, campaign, run_id, now) {
+        // Where there was no row to lock, another sweep has put its own there meanwhile.
+        Err(StoreError::Database(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _))) => {
+            try_take(conn, campaign, run_id, now)
+        }
+        taken => taken,
+    }
+}
+
+fn try_take(
     conn: &mut AnyConnection,
     campaign: CampaignId,
     run_id: i64,

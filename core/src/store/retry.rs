@@ -13,6 +13,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// The longest pause: a server that restarts is noticed within this time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// Who waits longer than this waits for a connection of the pool, too.
+const BUSY_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Attempts that had to be made again, by reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Retries(BTreeMap<Transient, i64>);
@@ -49,7 +52,9 @@ pub(crate) fn retry<T>(
             Ok(done) => return Ok(done),
             Err(error) => error,
         };
-        let Some(reason) = error.is_transient() else { return Err(error) };
+        // A client that waits is told at once that all connections are busy; a sweep has time.
+        let busy = (error.is_busy() && patience > BUSY_PATIENCE).then_some(Transient::Busy);
+        let Some(reason) = error.is_transient().or(busy) else { return Err(error) };
         if begun.elapsed() + pause > patience {
             return Err(error);
         }

@@ -7,6 +7,7 @@ use diesel::sql_types::BigInt;
 use serde::Serialize;
 
 use super::statement::Statement;
+use super::window::Position;
 use super::{AnyConnection, StoreError, predicate};
 use crate::campaign::CampaignId;
 use crate::criteria::Criteria;
@@ -38,6 +39,17 @@ impl Walk {
             Self::Called => "called",
             Self::CustomField => "custom_field",
             Self::RecycleTime => "recycle_time",
+        }
+    }
+
+    /// The walk that a cursor was made on. `None`: a filter on one value decides it, the same each time.
+    pub(crate) fn of_cursor(cursor: Position, criteria: &Criteria) -> Option<Self> {
+        let by_value =
+            criteria.session_id().is_some() || criteria.called().is_some() || criteria.custom_field().is_some();
+        match cursor {
+            _ if by_value => None,
+            Position::Id(_) => Some(Self::PrimaryKey),
+            Position::RecycleTime(..) => Some(Self::RecycleTime),
         }
     }
 
@@ -91,8 +103,11 @@ pub(crate) fn choose(conn: &mut AnyConnection, campaign: CampaignId, criteria: &
     if matches < FEW {
         return Ok(Walk::RecycleTime);
     }
+    if matches == MANY {
+        return Ok(Walk::PrimaryKey);
+    }
     let sparse = count(conn, all, matches * SCAN_FACTOR)? == matches * SCAN_FACTOR;
-    Ok(if sparse && matches < MANY { Walk::RecycleTime } else { Walk::PrimaryKey })
+    Ok(if sparse { Walk::RecycleTime } else { Walk::PrimaryKey })
 }
 
 /// Counts rows, up to a limit.

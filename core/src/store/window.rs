@@ -83,6 +83,8 @@ pub(crate) struct Walker<'a> {
     chunk: i64,
     /// Rows of the leading index that the next window looks at.
     scan: i64,
+    /// Numbers that may still go.
+    left: i64,
     position: Option<Position>,
     ended: bool,
 }
@@ -91,7 +93,7 @@ impl<'a> Walker<'a> {
     /// Begins a walk, or goes on with one. `chunk`: how many matching numbers a window holds at most.
     pub(crate) fn new(scope: Scope<'a>, chunk: NonZeroUsize, from: Option<Position>) -> Self {
         let chunk = i64::try_from(chunk.get()).unwrap_or(i64::MAX);
-        Self { scope, chunk, scan: chunk, position: from, ended: false }
+        Self { scope, chunk, scan: chunk, left: i64::MAX, position: from, ended: false }
     }
 
     /// What is meant, and where.
@@ -99,9 +101,10 @@ impl<'a> Walker<'a> {
         &self.scope
     }
 
-    /// From now on a window holds so many matching numbers at most, and no more than are left to take.
+    /// From now on a window holds so many matching numbers at most, and no more that may go than are `left` to go.
     pub(crate) fn resize(&mut self, chunk: NonZeroUsize, left: Option<i64>) {
-        let chunk = i64::try_from(chunk.get()).unwrap_or(i64::MAX).min(left.unwrap_or(i64::MAX)).max(1);
+        self.left = left.unwrap_or(i64::MAX).max(0);
+        let chunk = i64::try_from(chunk.get()).unwrap_or(i64::MAX);
         if chunk != self.chunk {
             // Looks as far as before, in proportion.
             let scan = i128::from(self.scan) * i128::from(chunk) / i128::from(self.chunk);
@@ -115,7 +118,12 @@ impl<'a> Walker<'a> {
         while !self.ended {
             let Some((window, scanned)) = self.scope.window(conn, self.position, self.scan)? else { break };
             let matched = window.removable + window.barred.total();
-            let last = scanned < self.scan;
+            // By recycle time the end of the window is read by a second statement: others may have come in between.
+            let last = scanned < self.scan && self.scope.walk != Walk::RecycleTime;
+            if self.left > 0 && window.removable > self.left {
+                self.scan = (scanned / 2).max(1);
+                continue;
+            }
             // Looks as far as a window's worth of matches is likely to reach, from the share that matched here.
             if self.scope.walk == Walk::PrimaryKey {
                 let aim = (self.chunk * 9 / 10).max(1);
@@ -124,7 +132,7 @@ impl<'a> Walker<'a> {
                 self.scan = scanned.saturating_mul(aim).div_euclid(matched.max(1)).clamp(shortest, longest);
             }
             if matched <= self.chunk {
-                return Ok(Some(Window { last, most: self.chunk, ..window }));
+                return Ok(Some(Window { last, most: self.chunk.min(self.left), ..window }));
             }
         }
         Ok(None)

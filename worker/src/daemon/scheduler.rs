@@ -213,24 +213,37 @@ impl Scheduler {
         };
         for (run_id, name) in found {
             let Some(policy) = settings.sweep.iter().find(|policy| policy.name == name) else { continue };
-            let targets = policies::unfinished(&mut *self.store.connection()?, run_id)?;
-            if self.stop.requested() || self.must_wait(policy, &targets)?.is_some() {
-                continue;
+            if self.stop.requested() {
+                break;
             }
-            warn!(policy = name, run_id, "goes on with a run whose process died");
-            let engine = policy::engine(policy, &settings, &self.store);
-            let report =
-                self.with_control(policy, &settings, |control| resume(&engine, run_id, policy.bounds, control))?;
-            match report {
-                Ok(report) => {
-                    tell(&name, &report);
-                    done.push(Done { policy: name, firing: None, run_id });
-                }
-                Err(Error::NotResumable { reason, .. }) => info!(run_id, reason, "the run is not resumed"),
-                Err(error) => return Err(error.into()),
+            // One that cannot be gone on with keeps neither the others nor the firings waiting.
+            match self.resume(policy, &settings, run_id) {
+                Ok(true) => done.push(Done { policy: name, firing: None, run_id }),
+                Ok(false) => {}
+                Err(failure) => error!(policy = name, run_id, %failure, "the run is not resumed"),
             }
         }
         Ok(())
+    }
+
+    /// Goes on with one run, unless it has to wait. Says whether it did.
+    fn resume(&mut self, policy: &Policy, settings: &Settings, run_id: i64) -> Result<bool, Failure> {
+        let targets = policies::unfinished(&mut *self.store.connection()?, run_id)?;
+        if self.must_wait(policy, &targets)?.is_some() {
+            return Ok(false);
+        }
+        let name = &policy.name;
+        warn!(policy = name, run_id, "goes on with a run whose process died");
+        let engine = policy::engine(policy, settings, &self.store);
+        match self.with_control(policy, settings, |control| resume(&engine, run_id, policy.bounds, control))? {
+            Ok(report) => tell(name, &report),
+            Err(Error::NotResumable { reason, .. }) => {
+                info!(run_id, reason, "the run is not resumed");
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(true)
     }
 
     /// Lets a run go under the policy's gate, watched by the metrics.

@@ -108,8 +108,11 @@ pub(crate) fn run(
         output::note(format_args!("why: {}", account.why()));
     }
     if let Some(file) = &args.metrics_file {
-        policy.map_or(Ok(()), |policy| metrics::refresh(&metrics, policy, settings, &engine.store))?;
-        metrics::write_file(&metrics, file)?;
+        let refreshed = policy.map_or(Ok(()), |policy| metrics::refresh(&metrics, policy, settings, &engine.store));
+        // The run has ended as it has; its exit code says how.
+        if let Err(failure) = refreshed.and_then(|()| metrics::write_file(&metrics, file)) {
+            output::note(format_args!("the metrics were not written: {failure}"));
+        }
     }
     Ok(account.exit())
 }

@@ -1,7 +1,7 @@
 //! Bounds: a run that is over removes nothing, and says by how much it was over.
 
 use callsweep_core::campaign::CampaignStatus;
-use callsweep_core::number::{CustomField, NewNumber};
+use callsweep_core::number::{CustomField, NewNumber, NumberStatus};
 use callsweep_core::on_each_backend;
 use callsweep_core::testkit::{TestDatabase, sample, tables};
 use chrono::{TimeDelta, Timelike as _};
@@ -52,6 +52,19 @@ on_each_backend! {
         for (bound, says_how) in [("--max-rows 0", "0 is not in"), ("--max-percent 101", "from 0 to 100"), ("--expect -1", "-1")] {
             says(&worker.refuses(2, &format!("{SWEEP} {bound}")), &[says_how]);
         }
+    }
+
+    fn what_is_barred_costs_the_bound_nothing(db) {
+        let mut conn = db.connect();
+        let campaign = sample::campaign(&mut conn, 5, CampaignStatus::Suspended);
+        // Every second number is barred; the last that may go comes before a long rest that may not.
+        let barred = |id| NewNumber { status: NumberStatus::Failed, ..sample::number(id) };
+        let number = |id| if id % 2 == 0 || id > 200 { barred(id) } else { sample::number(id) };
+        sample::insert(&mut conn, campaign, &(1..=6_000).map(number).collect::<Vec<_>>());
+        let worker = Worker::on(db);
+        let account = worker.reports_json(0, &format!("{SWEEP} --max-rows 100 --chunk-size 500 --execute"));
+        assert_eq!((&account["deleted"], &account["barred"]["callCompleted"]), (&json!(100), &json!(5_900)));
+        assert!(account["chunks"].as_i64() <= Some(20), "{account}");
     }
 
     fn a_stop_file_keeps_it_from_beginning(db) {

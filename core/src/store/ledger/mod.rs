@@ -12,7 +12,7 @@ use diesel::prelude::*;
 
 use super::schema::{purge_run, purge_run_campaign};
 use super::{AnyConnection, StoreError};
-use crate::run::{Counts, RunState};
+use crate::run::{Counts, RunKind, RunState};
 
 pub(crate) use rows::{CampaignRow, Origin, RunRow, fit_stop_reason};
 
@@ -46,7 +46,10 @@ impl Books {
         add_counts!(next.run, counts);
         next.run.barred += counts.barred.total();
         next.run.cursor = Some(cursor.to_owned());
-        next.run.heartbeat_at = now;
+        // The other kinds have a heartbeat beside them; a chunk that took long would set it back.
+        if next.run.kind == RunKind::Request.as_str() {
+            next.run.heartbeat_at = now;
+        }
         if let Some(campaign) = &mut next.campaign {
             add_counts!(campaign, counts);
             campaign.cursor = Some(cursor.to_owned());
@@ -110,7 +113,8 @@ fn update_run(conn: &mut AnyConnection, before: &Books, next: &RunRow) -> Result
             purge_run::barred_unknown_status.eq(next.barred_unknown_status),
             purge_run::chunks.eq(next.chunks),
             purge_run::cursor.eq(&next.cursor),
-            purge_run::heartbeat_at.eq(next.heartbeat_at),
+            // A heartbeat beside the chunk may have been later.
+            (next.heartbeat_at > before.run.heartbeat_at).then(|| purge_run::heartbeat_at.eq(next.heartbeat_at)),
             purge_run::finished_at.eq(next.finished_at),
             purge_run::stop_reason.eq(&next.stop_reason),
             purge_run::error.eq(&next.error),
@@ -150,16 +154,16 @@ fn update_campaign(conn: &mut AnyConnection, next: &CampaignRow) -> Result<(), S
 
 /// Whether the ledger has these books: the answer to a COMMIT that got none.
 pub(crate) fn is_saved(conn: &mut AnyConnection, books: &Books) -> Result<bool, StoreError> {
-    let run = &books.run;
-    let found: Option<(i64, String, String)> = purge_run::table
-        .filter(purge_run::id.eq(run.id))
-        .select((purge_run::chunks, purge_run::owner, purge_run::state))
-        .first(conn)
-        .optional()?;
-    let Some((chunks, owner, state)) = found else { return Ok(false) };
-    // An active run may be in another active state by now; one that has ended must have ended as meant.
+    let wanted = &books.run;
+    let found: Option<RunRow> = purge_run::table.filter(purge_run::id.eq(wanted.id)).first(conn).optional()?;
+    let Some(found) = found else { return Ok(false) };
+    // A person may have put an active run into another active state; one that has ended must have ended as meant.
     let is_active = |state: &str| RunState::from_column(state).is_some_and(RunState::is_active);
-    Ok(chunks == run.chunks && owner == run.owner && (state == run.state || is_active(&state) && is_active(&run.state)))
+    let same_state = found.state == wanted.state || is_active(&found.state) && is_active(&wanted.state);
+    // Two attempts at one chunk may both be in doubt, and differ in what they did.
+    Ok(same_state
+        && found.owner == wanted.owner
+        && (found.chunks, &found.cursor, found.counts()) == (wanted.chunks, &wanted.cursor, wanted.counts()))
 }
 
 /// Says that the run is alive.
