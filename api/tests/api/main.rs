@@ -11,6 +11,7 @@ mod keys;
 mod lifecycle;
 mod limits;
 mod logs;
+mod lost_answers;
 mod metrics;
 mod openapi;
 mod precedence;

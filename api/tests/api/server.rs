@@ -47,6 +47,15 @@ impl TestServer {
 
     /// The same with other settings.
     pub(crate) fn start_with(db: &TestDatabase, change: impl FnOnce(&mut Settings)) -> Self {
+        let server = Self::replica(db, NOW, change);
+        for (id, status) in [(CAMPAIGN, CampaignStatus::Suspended), (EXECUTING, CampaignStatus::Executing)] {
+            add_campaign(&server.store, id, status);
+        }
+        server
+    }
+
+    /// A server on a database as it is. Several on one database need different times: ids are made of them.
+    pub(crate) fn replica(db: &TestDatabase, now: &str, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings { database: db.settings(), ..Settings::default() };
         settings.api.listen = "127.0.0.1:0".parse().unwrap();
         settings.api.ops_listen = "127.0.0.1:0".parse().unwrap();
@@ -55,10 +64,7 @@ impl TestServer {
             key(LIMITED_KEY, Vdns::Some(vec![VdnId::parse("1").unwrap(), VdnId::parse("7").unwrap()])),
         ];
         change(&mut settings);
-        let store = Store::open(&settings.database, ManualClock::at(NOW).clock()).unwrap();
-        for (id, status) in [(CAMPAIGN, CampaignStatus::Suspended), (EXECUTING, CampaignStatus::Executing)] {
-            add_campaign(&store, id, status);
-        }
+        let store = Store::open(&settings.database, ManualClock::at(now).clock()).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = mpsc::channel();
         let of_server = store.clone();
