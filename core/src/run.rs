@@ -50,7 +50,8 @@ pub enum RunState {
     Succeeded,
     /// Ended between two chunks because somebody or a bound said so; `stop_reason` says which. Can be resumed.
     Stopped,
-    /// Ended before the first row because the rules, a bound or another run forbid it; `stop_reason` says which.
+    /// Ended before the first row because the rules, a bound or another run forbid it; `stop_reason` says which. Where
+    /// there are several campaigns, all of them were refused.
     Refused,
     /// Ended by an error; `error` says which. What was committed by then is counted. Can be resumed.
     Failed,
