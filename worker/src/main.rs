@@ -18,6 +18,7 @@ mod output;
 mod policy;
 mod progress;
 mod prune_history;
+mod reclaim;
 mod restore;
 mod runs;
 mod stop;

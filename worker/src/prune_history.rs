@@ -17,7 +17,7 @@ use crate::exit::{Exit, Failure};
 use crate::history;
 use crate::output::{self, Format, grouped};
 use crate::stop::Stop;
-use crate::{ask, database, progress};
+use crate::{ask, database, progress, reclaim};
 
 /// Rows of call_data_history go for good, and then the rows of the ledger that are as old and have no history left.
 #[derive(Debug, Args)]
@@ -71,7 +71,9 @@ pub(crate) fn run(args: &PruneArgs, settings: &Settings, format: Format, stop: &
     let bar = progress::numbers(expected);
     let report = prune(&engine, &wish, &mut history::control(&bar, stop, |counts| counts.deleted))?;
     bar.finish_and_clear();
-    output::print(format, &Account::new(&wish, &report, begun.elapsed()))?;
+    let took = begun.elapsed();
+    reclaim::after(&engine.store, report.history.numbers, stop);
+    output::print(format, &Account::new(&wish, &report, took))?;
     Ok(match report.history.outcome {
         Outcome::Succeeded if report.ledger_rows > 0 => Exit::Done,
         _ => history::exit(&report.history),

@@ -16,6 +16,7 @@ use super::life::Life;
 use crate::exit::Failure;
 use crate::metrics::Metrics;
 use crate::policy::{self, PolicyGate};
+use crate::reclaim;
 use crate::stop::Stop;
 
 /// How often runs whose process died are looked for. A process is dead after thirty seconds without a word.
@@ -162,6 +163,7 @@ impl Scheduler {
         match report {
             Ok(report) => {
                 tell(&policy.name, &report);
+                reclaim::after(&self.store, report.counts.deleted, &self.stop);
                 done.push(Done { policy: policy.name.clone(), firing: Some(firing), run_id: report.run_id });
             }
             Err(Error::KeyTaken(_)) => info!(policy = policy.name, %firing, "another daemon has this firing"),
@@ -236,7 +238,10 @@ impl Scheduler {
         warn!(policy = name, run_id, "goes on with a run whose process died");
         let engine = policy::engine(policy, settings, &self.store);
         match self.with_control(policy, settings, |control| resume(&engine, run_id, policy.bounds, control))? {
-            Ok(report) => tell(name, &report),
+            Ok(report) => {
+                tell(name, &report);
+                reclaim::after(&self.store, report.counts.deleted, &self.stop);
+            }
             Err(Error::NotResumable { reason, .. }) => {
                 info!(run_id, reason, "the run is not resumed");
                 return Ok(false);

@@ -24,7 +24,7 @@ use crate::metrics::{self, Metrics};
 use crate::output::{self, Format, grouped};
 use crate::policy::{self, PolicyGate};
 use crate::stop::Stop;
-use crate::{ask, database, progress};
+use crate::{ask, database, progress, reclaim};
 
 pub(crate) use command_line::Invocation;
 
@@ -117,9 +117,6 @@ pub(crate) fn run(
     Ok(account.exit())
 }
 
-/// A run that removed so many numbers leaves space worth giving back.
-const BIG: i64 = 10_000;
-
 /// What is done for the database after a run. What fails here takes nothing from the run's account.
 fn after(args: &SweepArgs, store: &Store, report: &PurgeReport, stop: &Stop) -> Option<Reclaimed> {
     if args.analyze
@@ -127,11 +124,7 @@ fn after(args: &SweepArgs, store: &Store, report: &PurgeReport, stop: &Stop) -> 
     {
         output::note(format_args!("the planner's statistics were not refreshed: {error}"));
     }
-    if report.counts.deleted < BIG {
-        return None;
-    }
-    let reclaimed = space::reclaim(store, &|| stop.requested());
-    reclaimed.inspect_err(|error| output::note(format_args!("no space was given back: {error}"))).ok()
+    reclaim::after(store, report.counts.deleted, stop)
 }
 
 fn look(engine: &Engine, new: &NewRun, command: String, stop: &Stop) -> Result<Option<PreviewReport>, Failure> {

@@ -143,8 +143,13 @@ on_each_backend! {
         assert_eq!((&run["state"], run["deleted"].as_i64()), (&"stopped".into(), Some(20_000 - i64::try_from(left(db)).unwrap())));
         // Nobody is there to listen now.
         says(&worker.refuses(2, &format!("runs {id} pause")), &["is stopped", "sweep --resume"]);
-        // The cancel is spent.
-        says(&worker.reports(0, &format!("sweep --resume {id}")), &["succeeded", " 20,000 deleted"]);
+        // The cancel is spent; what was set stays set, and is set otherwise while the run goes.
+        worker.write("hold", "");
+        let child = worker.start(&format!("sweep --resume {id} --throttle-file hold"));
+        until(&worker, "the resumed run is throttled", |run| run["state"] == "throttled");
+        worker.reports(0, &format!("runs {id} set max_chunk=5000 sleep_ratio=0"));
+        std::fs::remove_file(worker.dir().join("hold")).unwrap();
+        says(&ended(child, 0).stdout, &["succeeded", " 20,000 deleted"]);
     }
 
     fn a_lease_keeps_the_second_sweep_off_and_ends_with_its_holder(db) {
