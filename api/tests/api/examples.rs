@@ -46,9 +46,9 @@ fn run(server: &TestServer, interpreter: &str, file: &str, secret_key: &str, bod
         .expect("starts the interpreter")
 }
 
-fn numbers(server: &TestServer) -> [NewNumber; 2] {
+fn numbers(server: &TestServer, file: &str) -> [NewNumber; 2] {
     let custom_field = Some(CustomField::parse(AWKWARD).unwrap());
-    [NewNumber { custom_field, ..server.number("awkward") }, server.number("plain")]
+    [NewNumber { custom_field, ..server.number("awkward") }, server.number(file)]
 }
 
 on_each_backend! {
@@ -56,7 +56,7 @@ on_each_backend! {
         // The examples sign by the clock of the machine, which the tests' server has not.
         let server = TestServer::start_with(db, |settings| settings.api.signature_window_minutes = u32::MAX);
         let all = std::env::var("TEST_EXAMPLES").is_ok_and(|wanted| wanted == "all");
-        for (programs, file) in EXAMPLES {
+        for (position, (programs, file)) in EXAMPLES.into_iter().enumerate() {
             if let Some(missing) = programs.iter().find(|program| !is_there(program)) {
                 assert!(!all, "{file} needs {missing}, which is missing, and TEST_EXAMPLES=all");
                 // Not `eprintln!`: the test harness would keep it to itself.
@@ -64,13 +64,16 @@ on_each_backend! {
                 writeln!(std::io::stderr(), "note: {file} is not tried: {missing} is missing").unwrap();
                 continue;
             }
-            server.add(&numbers(&server));
-            for body in [r#"{"sessionId":"plain"}"#, &format!("{{\"customField\": \"{AWKWARD}\"}}")] {
-                let output = run(&server, programs[0], file, KEY.1, body);
+            server.add(&numbers(&server, file));
+            // Two clients that sign the same call in the same second send the same call: each has words of its own.
+            let plain = format!(r#"{{"sessionId":"{file}"}}"#);
+            let unlike = " ".repeat(position);
+            for body in [plain.clone(), format!("{{{unlike}\"customField\": \"{AWKWARD}\"}}")] {
+                let output = run(&server, programs[0], file, KEY.1, &body);
                 let answer = String::from_utf8_lossy(&output.stdout);
                 assert!(output.status.success() && answer.contains(r#""successCount":1}"#), "{file} {body}: {output:?}");
             }
-            let refused = run(&server, programs[0], file, "wrong", r#"{"sessionId":"plain"}"#);
+            let refused = run(&server, programs[0], file, "wrong", &plain);
             assert!(!refused.status.success(), "{file}: {refused:?}");
             assert_eq!(server.count(), 0, "{file}");
         }

@@ -60,8 +60,11 @@ impl Watch {
 fn status(progress: &Progress) -> String {
     let mut words: Vec<String> = progress.campaign_id.map(|id| format!("campaign {id}")).into_iter().collect();
     words.push(progress.state.to_string());
-    if let (RunState::Throttled | RunState::Paused, Some(by)) = (progress.state, &progress.held_by) {
-        words.push(format!("held by {by}"));
+    match (progress.state, &progress.held_by) {
+        (RunState::Throttled, Some(by)) => words.push(format!("held by {by}")),
+        // "paused by dba@db1"
+        (RunState::Paused, Some(by)) => words.push(by.clone()),
+        _ => {}
     }
     words.push(format!("{} barred", grouped(progress.counts.barred.total())));
     words.extend(progress.chunk.map(|chunk| format!("chunks of {}", grouped(chunk.next_size as i128))));
