@@ -34,7 +34,7 @@ pub struct Preview {
     pub removable: i64,
     /// Those of them that would stay, by reason.
     pub barred: Barred,
-    /// Some of those that match.
+    /// Some of those that would go, but for the campaign's state.
     pub sample: Vec<SampleNumber>,
     /// Whether the campaign's state bars all its numbers.
     pub campaign_executing: bool,
@@ -94,7 +94,7 @@ pub(crate) fn look(
         preview.removable += window.removable;
         preview.barred += window.barred;
         let wanted = SAMPLE_SIZE - preview.sample.len();
-        if wanted > 0 && window.removable + window.barred.total() > 0 {
+        if wanted > 0 && window.removable > 0 {
             let found = scope.sample(conn, &window, i64::try_from(wanted).unwrap_or(i64::MAX))?;
             preview.sample.extend(found.into_iter().map(|number| SampleNumber {
                 called: mask(&number.called),

@@ -25,7 +25,7 @@ mod stop;
 mod sweep;
 mod verify;
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use callsweep_core::settings::Settings;
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     // A daemon has nothing but its log to say what it does.
     let usual = if matches!(cli.command, Command::Run) { "info" } else { "warn" };
     let log = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
-    tracing_subscriber::fmt().with_env_filter(log).with_writer(io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(log).with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).init();
     run(cli)
         .unwrap_or_else(|failure| {
             output::note(format_args!("error: {failure}"));

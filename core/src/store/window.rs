@@ -205,7 +205,7 @@ impl Scope<'_> {
         Ok(barred)
     }
 
-    /// Some numbers of a window, to show.
+    /// Some of those numbers of a window that may go, to show.
     pub(crate) fn sample(
         &self,
         conn: &mut AnyConnection,
@@ -213,7 +213,8 @@ impl Scope<'_> {
         numbers: i64,
     ) -> Result<Vec<Sample>, StoreError> {
         let head = "/* window::sample */ SELECT called, status, recycle_time FROM call_data WHERE ";
-        Ok(self.restrict(Statement::new(head), window).sql(" LIMIT ").big_int(numbers).load(conn)?)
+        let may_go = self.restrict(Statement::new(head), window).sql(" AND status = ").small_int(REMOVABLE as i16);
+        Ok(may_go.sql(" LIMIT ").big_int(numbers).load(conn)?)
     }
 
     /// The oldest recycle time of a window's numbers that no rule bars.
