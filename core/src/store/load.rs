@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Double, Nullable};
+use diesel::sql_types::{BigInt, Nullable};
 
 use super::connection::Backend;
 use super::{AnyConnection, StoreError};
@@ -33,24 +33,34 @@ pub fn running_queries(conn: &mut AnyConnection) -> Result<i64, StoreError> {
     Ok(diesel::sql_query(query).get_result::<Count>(conn)?.value)
 }
 
-/// How far the replica that is farthest behind is behind. `None`: there is none, or this backend does not know of any.
+/// Where the primary and its slowest replica are, in bytes of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplicaPosition {
+    /// What the primary has written.
+    pub written: i64,
+    /// What the slowest replica has replayed. `None`: the database's user may not see it.
+    pub replayed: Option<i64>,
+}
+
+/// Where PostgreSQL's replicas are. `None`: there is none. `replay_lag` itself stands still while a replica does.
 ///
 /// # Errors
 /// The database's.
-pub fn replica_lag(conn: &mut AnyConnection) -> Result<Option<Duration>, StoreError> {
+pub fn replica_position(conn: &mut AnyConnection) -> Result<Option<ReplicaPosition>, StoreError> {
     #[derive(QueryableByName)]
-    struct Lag {
-        #[diesel(sql_type = Nullable<Double>)]
-        value: Option<f64>,
+    struct Found {
+        #[diesel(sql_type = BigInt)]
+        replicas: i64,
+        #[diesel(sql_type = BigInt)]
+        written: i64,
+        #[diesel(sql_type = Nullable<BigInt>)]
+        replayed: Option<i64>,
     }
-    if conn.backend() != Backend::Postgres {
-        return Ok(None);
-    }
-    // A replica that has caught up and has nothing to do reports no lag.
-    let query = "/* load::replica_lag */ SELECT CAST(EXTRACT(epoch FROM max(coalesce(replay_lag, interval '0'))) \
-                 AS double precision) AS value FROM pg_stat_replication";
-    let lag: Lag = diesel::sql_query(query).get_result(conn)?;
-    Ok(lag.value.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok()))
+    let query = "/* load::replica_position */ SELECT count(*) AS replicas, \
+                 CAST(pg_current_wal_lsn() - '0/0' AS bigint) AS written, \
+                 CAST(min(replay_lsn) - '0/0' AS bigint) AS replayed FROM pg_stat_replication";
+    let Found { replicas, written, replayed } = diesel::sql_query(query).get_result(conn)?;
+    Ok((replicas > 0).then_some(ReplicaPosition { written, replayed }))
 }
 
 /// How far this MariaDB server is behind the one that it replicates. `None`: it is not replicating.

@@ -98,7 +98,7 @@ impl<'a> Gatekeeper<'a> {
         match &self.asked {
             Some((when, answer)) if when.elapsed() < ASK_EVERY => answer.clone(),
             _ => {
-                let answer = self.throttles.iter().find_map(|throttle| throttle.holds(&self.store));
+                let answer = self.throttles.iter_mut().find_map(|throttle| throttle.holds(&self.store));
                 self.asked = Some((Instant::now(), answer.clone()));
                 answer
             }

@@ -1,11 +1,13 @@
 //! Throttles: each says whether it holds a run, and why.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use callsweep_core::clock::Clock;
 use callsweep_core::settings::{DatabaseSettings, ThrottleSettings};
-use callsweep_core::store::{Backend, Store, StoreError, load};
+use callsweep_core::store::load::{self, ReplicaPosition};
+use callsweep_core::store::{Backend, Store, StoreError};
 
 use crate::exit::Failure;
 
@@ -15,7 +17,7 @@ const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Something that a run waits for.
 pub(super) enum Throttle {
     /// PostgreSQL knows its replicas.
-    ReplicaLag { max: Duration },
+    ReplicaLag { max: Duration, log: LogPositions },
     /// A replica of MariaDB that is asked itself.
     Replica { name: usize, replica: Store, max: Duration },
     /// Queries that the server is running.
@@ -37,7 +39,7 @@ impl Throttle {
         let mut all: Vec<Self> = settings.flag_file.iter().cloned().map(Self::FlagFile).collect();
         if let Some(max) = settings.max_replica_lag {
             match (store.backend(), &settings.replicas[..]) {
-                (Backend::Postgres, _) => all.push(Self::ReplicaLag { max }),
+                (Backend::Postgres, _) => all.push(Self::ReplicaLag { max, log: LogPositions::default() }),
                 (Backend::Mysql, []) => {
                     return Err(Failure::usage(
                         "max_replica_lag needs the replicas' URLs on MariaDB: give throttle.replicas or --replica URL",
@@ -61,36 +63,46 @@ impl Throttle {
     }
 
     /// Why it holds the run, if it does. What cannot be asked holds: nobody knows whether the run would do harm.
-    pub(super) fn holds(&self, store: &Store) -> Option<String> {
+    pub(super) fn holds(&mut self, store: &Store) -> Option<String> {
         match self {
             Self::FlagFile(file) => file.exists().then(|| format!("the flag file {}", file.display())),
-            Self::Http { url, agent } => match agent.get(url).call() {
+            Self::Http { url, agent } => match agent.get(url.as_str()).call() {
                 Ok(answer) if answer.status().is_success() => None,
                 Ok(answer) => Some(format!("{url}, which answers {}", answer.status().as_u16())),
                 Err(error) => Some(format!("{url}, which does not answer ({error})")),
             },
-            _ => self.ask_database(store).unwrap_or_else(|error| Some(format!("{}: {error}", self.name()))),
+            _ => match self.ask_database(store) {
+                Ok(answer) => answer,
+                Err(error) => Some(format!("{}: {error}", self.name())),
+            },
         }
     }
 
-    fn ask_database(&self, store: &Store) -> Result<Option<String>, StoreError> {
+    fn ask_database(&mut self, store: &Store) -> Result<Option<String>, StoreError> {
+        let name = self.name();
         Ok(match self {
-            Self::ReplicaLag { max } => {
-                let lag = load::replica_lag(&mut *store.connection()?)?;
-                lag.filter(|lag| lag > max).map(|_| format!("{} above {} s", self.name(), max.as_secs_f64()))
-            }
+            Self::ReplicaLag { max, log } => match load::replica_position(&mut *store.connection()?)? {
+                None => None,
+                Some(ReplicaPosition { replayed: None, .. }) => {
+                    Some(format!("{name}, which this user may not see: GRANT pg_monitor"))
+                }
+                Some(ReplicaPosition { written, replayed: Some(replayed) }) => {
+                    let lag = log.lag(Instant::now(), written, replayed);
+                    (lag > *max).then(|| format!("{name} above {} s", max.as_secs_f64()))
+                }
+            },
             Self::Replica { replica, max, .. } => match load::own_lag(&mut *replica.connection()?)? {
                 Some(lag) if lag <= *max => None,
-                Some(_) => Some(format!("{} above {} s", self.name(), max.as_secs_f64())),
-                None => Some(format!("{}: it is not replicating", self.name())),
+                Some(_) => Some(format!("{name} above {} s", max.as_secs_f64())),
+                None => Some(format!("{name}: it is not replicating")),
             },
             Self::RunningQueries { max } => {
                 let running = load::running_queries(&mut *store.connection()?)?;
-                (running > *max).then(|| format!("{} above {max}", self.name()))
+                (running > *max).then(|| format!("{name} above {max}"))
             }
             Self::Query { query, max } => {
                 let value = load::scalar(&mut *store.connection()?, query)?;
-                (value > *max).then(|| format!("{} above {max}", self.name()))
+                (value > *max).then(|| format!("{name} above {max}"))
             }
             Self::FlagFile(_) | Self::Http { .. } => None,
         })
@@ -108,6 +120,47 @@ impl Throttle {
     }
 }
 
+/// When the primary was where: PostgreSQL tells how many bytes a replica is behind, and of a replica that stands still not
+/// for how long.
+#[derive(Debug, Default)]
+pub(super) struct LogPositions(VecDeque<(Instant, i64)>);
+
+/// Positions that are kept: hours of a replica that stands still.
+const POSITIONS_MAX: usize = 10_000;
+
+impl LogPositions {
+    /// How long ago the primary wrote the first byte that has not been replayed, as far as we have seen.
+    fn lag(&mut self, now: Instant, written: i64, replayed: i64) -> Duration {
+        if self.0.len() < POSITIONS_MAX && self.0.back().is_none_or(|(_, last)| *last < written) {
+            self.0.push_back((now, written));
+        }
+        while self.0.front().is_some_and(|(_, position)| *position <= replayed) {
+            self.0.pop_front();
+        }
+        self.0.front().map_or(Duration::ZERO, |(when, _)| now.saturating_duration_since(*when))
+    }
+}
+
 fn agent() -> ureq::Agent {
     ureq::Agent::config_builder().timeout_global(Some(HTTP_TIMEOUT)).http_status_as_error(false).build().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_that_stands_still_falls_behind_second_by_second() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut log = LogPositions::default();
+        assert_eq!(log.lag(at(0), 100, 100), Duration::ZERO);
+        assert_eq!(log.lag(at(1), 200, 100), Duration::ZERO);
+        assert_eq!(log.lag(at(9), 300, 100), Duration::from_secs(8));
+        // Nothing is written any more, and still it is behind.
+        assert_eq!(log.lag(at(20), 300, 100), Duration::from_secs(19));
+        assert_eq!(log.lag(at(21), 300, 200), Duration::from_secs(12));
+        assert_eq!(log.lag(at(22), 300, 300), Duration::ZERO);
+        assert!(log.0.is_empty());
+    }
 }

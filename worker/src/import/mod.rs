@@ -27,8 +27,9 @@ use records::Records;
 use rejects::Rejects;
 use report::{ImportReport, ImportState};
 
-/// Numbers of one transaction: commits cost little beside them, and other writers wait a fraction of a second.
-const CHUNK: usize = 5_000;
+/// Numbers of one transaction. Each commit writes every page of the indexes that it touched, nearly all of them: larger
+/// transactions write less in all, and other writers wait half a second.
+const CHUNK: usize = 10_000;
 /// Records between two looks at the signals, where no number comes: a file may be nothing but rejected lines.
 const LOOK_EVERY: u64 = 10_000;
 
