@@ -1,7 +1,7 @@
 //! The engine that removes numbers, for all three kinds of user. It knows no SQL and prints nothing.
 //!
-//! [`run`] goes through the campaigns of a run, [`campaign`] through the chunks of a campaign; between two chunks [`hold`]
-//! asks whether to go on, and [`pace`] says how large the next one is.
+//! `run` goes through the campaigns of a run, `campaign` through the chunks of a campaign; between two chunks `hold`
+//! asks whether to go on, and `pace` says how large the next one is.
 
 mod campaign;
 mod heartbeat;
