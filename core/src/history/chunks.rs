@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::purge::{Control, OpenRun, StopReason};
 use crate::run::Counts;
-use crate::store::accounted::{InDoubt, accounted, find_saved};
+use crate::store::accounted::{Entry, InDoubt, accounted, find_saved};
 use crate::store::history::{Scope, Walker, Window};
 use crate::store::ledger::Books;
 use crate::store::retry::retry;
@@ -83,11 +83,12 @@ fn one(
             return Ok(ControlFlow::Break(Break::Empty(window)));
         }
         let now = store.clock().timestamp();
-        let done = accounted(conn, &books, &mut in_doubt, |conn| {
+        let done = accounted(conn, &mut in_doubt, |conn| {
             Ok(match take(conn, &window)? {
                 ControlFlow::Break(why) => ControlFlow::Break(why),
                 ControlFlow::Continue(counts) => {
-                    ControlFlow::Continue((books.after(&counts, &window.upto.to_string(), now), (counts, window)))
+                    let next = books.after(&counts, &window.upto.to_string(), now);
+                    ControlFlow::Continue((Entry { before: books.clone(), next }, (counts, window)))
                 }
             })
         });

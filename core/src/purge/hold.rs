@@ -13,7 +13,32 @@ use crate::store::ledger::fit_stop_reason;
 /// How often a run that is held looks whether it may go on.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// What is wished for, just before the next chunk.
+pub(super) enum Wish {
+    Go,
+    /// The run is to wait: in which state, held by what.
+    Wait(RunState, Option<String>),
+    Stop(StopReason),
+}
+
 impl OpenRun<'_> {
+    /// Asks people, through the ledger, and the caller's gate.
+    pub(super) fn ask(&mut self, campaign: Option<i64>, control: &mut Control<'_>) -> Result<Wish, Error> {
+        let run_id = self.books.run.id;
+        // A request is over before anybody could speak to it.
+        let said =
+            if self.is_request() { RunControl::default() } else { self.retry(|conn| controls::read(conn, run_id))? };
+        self.sizer.change(said.pace);
+        let gate = (control.gate)(&self.progress(campaign, None));
+        Ok(match (said.wanted, gate) {
+            (_, Gate::Stop(reason)) => Wish::Stop(reason),
+            (Some(Wanted::Cancel), _) => Wish::Stop(StopReason::Cancelled { actor: said.actor }),
+            (Some(Wanted::Pause), _) => Wish::Wait(RunState::Paused, Some(format!("paused by {}", said.actor))),
+            (None, Gate::Hold(by)) => Wish::Wait(RunState::Throttled, Some(fit_stop_reason(&by))),
+            (None, Gate::Go) => Wish::Go,
+        })
+    }
+
     /// Waits as long as a throttle or a person holds the run. Says why it is to end, if it is.
     pub(crate) fn hold(
         &mut self,
@@ -21,21 +46,10 @@ impl OpenRun<'_> {
         control: &mut Control<'_>,
     ) -> Result<Option<StopReason>, Error> {
         loop {
-            let run_id = self.books.run.id;
-            // A request is over before anybody could speak to it.
-            let said = if self.is_request() {
-                RunControl::default()
-            } else {
-                self.retry(|conn| controls::read(conn, run_id))?
-            };
-            self.sizer.change(said.pace);
-            let gate = (control.gate)(&self.progress(campaign, None));
-            let (state, by) = match (said.wanted, gate) {
-                (_, Gate::Stop(reason)) => return Ok(Some(reason)),
-                (Some(Wanted::Cancel), _) => return Ok(Some(StopReason::Cancelled { actor: said.actor })),
-                (Some(Wanted::Pause), _) => (RunState::Paused, Some(format!("paused by {}", said.actor))),
-                (None, Gate::Hold(by)) => (RunState::Throttled, Some(fit_stop_reason(&by))),
-                (None, Gate::Go) => (RunState::Running, None),
+            let (state, by) = match self.ask(campaign, control)? {
+                Wish::Stop(reason) => return Ok(Some(reason)),
+                Wish::Wait(state, by) => (state, by),
+                Wish::Go => (RunState::Running, None),
             };
             if (state, &by) != (self.state, &self.books.run.throttled_by) {
                 self.enter(state, by)?;

@@ -1,11 +1,14 @@
 //! The engine that removes numbers, for all three kinds of user. It knows no SQL and prints nothing.
 //!
-//! `run` goes through the campaigns of a run, `campaign` through the chunks of a campaign; between two chunks `hold`
-//! asks whether to go on, and `pace` says how large the next one is.
+//! `run` goes through the campaigns of a run, `campaign` begins and ends one, and its chunks are removed one by one
+//! (`chunks`: requests, and whatever went wrong) or side by side (`lanes`: sweeps). Before each chunk `hold` asks whether
+//! to go on, and `pace` says how large it is.
 
 mod campaign;
+mod chunks;
 mod heartbeat;
 mod hold;
+mod lanes;
 mod open;
 mod pace;
 mod report;
@@ -22,7 +25,7 @@ use crate::run::{Counts, RunState};
 use crate::store::{Retries, Store};
 
 pub(crate) use open::{OpenRun, beside_a_heartbeat};
-pub use pace::{Pace, PaceChange};
+pub use pace::{Lanes, Pace, PaceChange};
 pub use report::{CampaignReport, Outcome, PurgeReport};
 pub use run::{purge, resume};
 
@@ -129,7 +132,7 @@ pub struct Progress {
     pub retries: Retries,
     /// How long it was held so far, in all.
     pub held: Duration,
-    /// What the last chunk did and how long it took, its window included. `None` when this report is not about a chunk.
+    /// What the last chunk did and how long it took. `None` when this report is not about a chunk.
     pub chunk: Option<ChunkProgress>,
 }
 
@@ -138,7 +141,7 @@ pub struct Progress {
 pub struct ChunkProgress {
     /// What it removed and left.
     pub counts: Counts,
-    /// How long it took, its window included.
+    /// How long it took: for a sweep the transaction, for the others with the search for its window.
     pub took: Duration,
     /// Numbers that the next one takes at most.
     pub next_size: usize,

@@ -150,7 +150,12 @@ impl<'a> OpenRun<'a> {
 
     /// Lets others work after a chunk that took so long.
     pub(crate) fn rest(&self, took: Duration) {
-        thread::sleep(self.sizer.rest(took).min(LONGEST_REST));
+        thread::sleep(self.rest_after(took));
+    }
+
+    /// How long to let others work after a chunk that took so long.
+    pub(super) fn rest_after(&self, took: Duration) -> Duration {
+        self.sizer.rest(took).min(LONGEST_REST)
     }
 
     pub(super) fn progress(&self, campaign: Option<i64>, chunk: Option<ChunkProgress>) -> Progress {

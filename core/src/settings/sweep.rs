@@ -12,6 +12,7 @@ use super::{ThrottleSettings, Vdns};
 use crate::bounds::{Bounds, Expected};
 use crate::campaign::{Campaign, CampaignId};
 use crate::criteria::RecycleType;
+use crate::purge::Lanes;
 use crate::recycle_at::RecycleAt;
 use crate::schedule::Schedule;
 use crate::time_window::TimeWindow;
@@ -62,6 +63,7 @@ pub struct PolicyPace {
     /// Every chunk is of this size.
     pub chunk_size: Option<NonZeroUsize>,
     pub sleep_ratio: Option<f64>,
+    pub lanes: Option<Lanes>,
 }
 
 /// Which campaigns a policy means.
@@ -121,6 +123,7 @@ struct SweepSettings {
     max_chunk: Option<NonZeroUsize>,
     chunk_size: Option<NonZeroUsize>,
     sleep_ratio: Option<f64>,
+    lanes: Option<Lanes>,
     catch_up: Option<usize>,
     #[serde(default)]
     allow: Vec<Allow>,
@@ -186,6 +189,7 @@ impl Policy {
                 max_chunk: given.max_chunk,
                 chunk_size: given.chunk_size,
                 sleep_ratio: within(given.sleep_ratio, "sleep_ratio", "0 or more", |r| r >= 0.0 && r.is_finite())?,
+                lanes: given.lanes,
             },
             catch_up: within(given.catch_up, "catch_up", "from 0 to 100", |n| n <= CATCH_UP_MAX)?.unwrap_or(1),
             allow: given.allow,
@@ -344,6 +348,7 @@ mod tests {
             ("max_duration", "\"0s\"", "longer than 0"),
             ("window", "\"1-5\"", "01:00-05:00"),
             ("sleep_ratio", "-0.5", "0 or more"),
+            ("lanes", "0", "from 1 to 16"),
             ("catch_up", "101", "from 0 to 100"),
         ] {
             let error = with(key, value).unwrap_err();

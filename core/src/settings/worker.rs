@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 
 use super::{PolicyPace, ThrottleSettings};
-use crate::purge::Pace;
+use crate::purge::{Lanes, Pace};
 
 /// `[worker]`
 #[derive(Debug, Clone, Deserialize)]
@@ -23,6 +23,8 @@ pub struct WorkerSettings {
     pub max_chunk: NonZeroUsize,
     /// Time given to others after a chunk, as a multiple of the time that the chunk took.
     pub sleep_ratio: f64,
+    /// Chunks that are removed at the same time.
+    pub lanes: Lanes,
     /// Above so many numbers a person on a terminal is asked first.
     pub confirm_above: i64,
     /// Where the daemon answers for its metrics and its health.
@@ -38,6 +40,7 @@ impl Default for WorkerSettings {
             target_chunk: Duration::from_millis(250),
             max_chunk: NonZeroUsize::MIN.saturating_add(49_999),
             sleep_ratio: 0.0,
+            lanes: Lanes::ONE,
             confirm_above: 10_000,
             ops_listen: SocketAddr::from(([127, 0, 0, 1], 9091)),
             throttle: ThrottleSettings::default(),
@@ -49,7 +52,12 @@ impl WorkerSettings {
     /// How fast a sweep goes that says nothing else.
     #[must_use]
     pub fn pace(&self) -> Pace {
-        Pace { max_chunk: self.max_chunk, target_chunk: Some(self.target_chunk), sleep_ratio: self.sleep_ratio }
+        Pace {
+            max_chunk: self.max_chunk,
+            target_chunk: Some(self.target_chunk),
+            sleep_ratio: self.sleep_ratio,
+            lanes: self.lanes,
+        }
     }
 
     /// How fast a policy goes.
@@ -60,6 +68,7 @@ impl WorkerSettings {
             max_chunk: policy.chunk_size.or(policy.max_chunk).unwrap_or(self.max_chunk),
             target_chunk: policy.chunk_size.is_none().then_some(target_chunk),
             sleep_ratio: policy.sleep_ratio.unwrap_or(self.sleep_ratio),
+            lanes: policy.lanes.unwrap_or(self.lanes),
         }
     }
 }

@@ -9,25 +9,32 @@ use super::{AnyConnection, StoreError};
 /// Transactions whose COMMIT got no answer: the books that each would have left, and what it did.
 pub(crate) type InDoubt<T> = Vec<(Books, T)>;
 
-/// Runs `work` in a transaction that also writes the books it returns. `work` may break off instead, having changed
+/// What a transaction writes into the ledger.
+pub(crate) struct Entry {
+    /// The books as this process last left them.
+    pub(crate) before: Books,
+    /// The books that follow.
+    pub(crate) next: Books,
+}
+
+/// Runs `work` in a transaction that also writes the entry it returns. `work` may break off instead, having changed
 /// nothing.
 ///
 /// Books whose COMMIT got no answer are kept `in_doubt`; before anything is done again, [`find_saved`] finds out from the
 /// ledger whether they are in.
 pub(crate) fn accounted<T: Clone, B>(
     conn: &mut AnyConnection,
-    before: &Books,
     in_doubt: &mut InDoubt<T>,
-    work: impl FnOnce(&mut AnyConnection) -> Result<ControlFlow<B, (Books, T)>, StoreError>,
+    work: impl FnOnce(&mut AnyConnection) -> Result<ControlFlow<B, (Entry, T)>, StoreError>,
 ) -> Result<ControlFlow<B, (Books, T)>, StoreError> {
     let mut done = None;
-    let outcome = write_transaction(conn, |conn| {
-        let outcome = work(conn)?;
-        if let ControlFlow::Continue((next, what)) = &outcome {
-            ledger::save(conn, before, next)?;
+    let outcome = write_transaction(conn, |conn| match work(conn)? {
+        ControlFlow::Continue((Entry { before, next }, what)) => {
+            ledger::save(conn, &before, &next)?;
             done = Some((next.clone(), what.clone()));
+            Ok(ControlFlow::Continue((next, what)))
         }
-        Ok(outcome)
+        ControlFlow::Break(why) => Ok(ControlFlow::Break(why)),
     });
     match outcome {
         Err(StoreError::CommitUnknown(error)) => {

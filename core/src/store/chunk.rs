@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
-use super::accounted::{self, InDoubt, accounted};
+use super::accounted::{self, Entry, InDoubt, accounted};
 use super::ledger::Books;
 use super::moving::{Direction, Move, rows};
 use super::statement::Statement;
@@ -32,35 +32,42 @@ pub(crate) enum Chunk {
 /// Chunks whose COMMIT got no answer: what they would have done.
 pub(crate) type ChunksInDoubt = InDoubt<(Counts, Window)>;
 
+/// What a chunk is to remove.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Removal<'a> {
+    pub(crate) scope: Scope<'a>,
+    pub(crate) window: &'a Window,
+    pub(crate) rules: OngoingTask,
+    /// The run under which the numbers go into history, if they do.
+    pub(crate) archive_into: Option<i64>,
+    pub(crate) now: NaiveDateTime,
+}
+
 /// Removes the numbers of a window and adds the counts to the ledger, in one transaction.
 ///
-/// `account` makes the next books from the chunk's counts.
-#[allow(clippy::too_many_arguments, reason = "one transaction needs them all")]
+/// `account` makes the entry from the chunk's counts; what it refuses is rolled back.
 pub(crate) fn remove(
     conn: &mut AnyConnection,
-    scope: &Scope<'_>,
-    window: &Window,
-    rules: OngoingTask,
-    books: &Books,
-    account: impl Fn(&Counts) -> Books,
-    now: NaiveDateTime,
+    removal: &Removal<'_>,
     in_doubt: &mut ChunksInDoubt,
+    account: impl FnOnce(&Counts) -> Result<Entry, StoreError>,
 ) -> Result<Chunk, StoreError> {
-    let outcome = accounted(conn, books, in_doubt, |conn| {
+    let Removal { scope, window, rules, archive_into, now } = *removal;
+    let outcome = accounted(conn, in_doubt, |conn| {
         let Some(status) = campaigns::lock_status(conn, scope.campaign)? else {
             return Ok(ControlFlow::Break(Chunk::CampaignGone));
         };
         if rules.bars_campaign(status) {
             return Ok(ControlFlow::Break(Chunk::CampaignExecuting));
         }
-        let (deleted, archived) = take(conn, scope, window, books.run.archive_into(), now)?;
+        let (deleted, archived) = take(conn, &scope, window, archive_into, now)?;
         if deleted > window.most {
             return Err(StoreError::Changed { copied: window.most, deleted });
         }
         // What was counted when the window was found stands, unless the numbers have changed since.
         let barred = if deleted == window.removable { window.barred } else { scope.count_barred(conn, window)? };
         let counts = Counts { matched: deleted + barred.total(), deleted, archived, barred };
-        Ok(ControlFlow::Continue((account(&counts), (counts, window.clone()))))
+        Ok(ControlFlow::Continue((account(&counts)?, (counts, window.clone()))))
     })?;
     Ok(match outcome {
         ControlFlow::Continue((books, (counts, _))) => Chunk::Done(counts, Box::new(books)),

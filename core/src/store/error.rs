@@ -63,6 +63,9 @@ pub enum StoreError {
         /// Rows that left `call_data`.
         deleted: i64,
     },
+    /// A chunk whose turn never came: one before it was not committed. Nothing was kept of this attempt.
+    #[error("an earlier chunk of the run was not committed")]
+    OutOfTurn,
     /// The run's row in the ledger is gone, or somebody else ended the run.
     #[error("run {0} is no longer running according to the ledger")]
     RunLost(i64),

@@ -32,7 +32,7 @@ impl Retries {
         self.0.iter().map(|(reason, times)| (*reason, *times))
     }
 
-    fn add(&mut self, reason: Transient) {
+    pub(crate) fn add(&mut self, reason: Transient) {
         *self.0.entry(reason).or_default() += 1;
     }
 }

@@ -138,6 +138,12 @@ impl<'a> Walker<'a> {
         Ok(None)
     }
 
+    /// Goes back to the beginning of a window that was left behind and is not done.
+    pub(crate) fn return_to(&mut self, window: &Window) {
+        self.position = window.after;
+        self.ended = false;
+    }
+
     /// Leaves a window behind. Says whether the walk ends there.
     pub(crate) fn advance(&mut self, window: &Window) -> bool {
         self.position = Some(window.upto);

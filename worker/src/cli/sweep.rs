@@ -7,6 +7,7 @@ use std::time::Duration;
 use callsweep_core::campaign::{CampaignId, VdnId};
 use callsweep_core::criteria::RecycleType;
 use callsweep_core::number::{Called, CustomField, SessionId};
+use callsweep_core::purge::Lanes;
 use callsweep_core::time_window::TimeWindow;
 use clap::Args;
 use secrecy::SecretString;
@@ -148,6 +149,10 @@ pub(crate) struct PaceArgs {
     /// Rest after each chunk, as a multiple of the time that it took [default: worker.sleep_ratio]
     #[arg(long, value_name = "R", value_parser = ratio)]
     pub(crate) sleep_ratio: Option<f64>,
+
+    /// Chunks removed at the same time, 1 to 16, each on a connection of its own [default: worker.lanes]
+    #[arg(long, value_name = "N")]
+    pub(crate) lanes: Option<Lanes>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -88,12 +88,14 @@ pub(super) fn bounds(args: &BoundArgs) -> Bounds {
 pub(super) fn pace(args: &PaceArgs, settings: &Settings) -> Pace {
     let usual = settings.worker.pace();
     let sleep_ratio = args.sleep_ratio.unwrap_or(usual.sleep_ratio);
+    let lanes = args.lanes.unwrap_or(usual.lanes);
     match args.chunk_size {
-        Some(size) => Pace { sleep_ratio, ..Pace::fixed(size) },
+        Some(size) => Pace { sleep_ratio, lanes, ..Pace::fixed(size) },
         None => Pace {
             max_chunk: args.max_chunk.unwrap_or(usual.max_chunk),
             target_chunk: args.target_chunk.or(usual.target_chunk),
             sleep_ratio,
+            lanes,
         },
     }
 }

@@ -1,0 +1,110 @@
+//! A lane: a thread that removes one window after the other on a connection of its own.
+
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Scope;
+use std::time::{Duration, Instant};
+
+use super::turns::Turns;
+use crate::purge::Engine;
+use crate::purge::chunks::Spent;
+use crate::run::Counts;
+use crate::store::StoreError;
+use crate::store::chunk::{self, Chunk, ChunksInDoubt, Removal};
+use crate::store::ledger::Books;
+use crate::store::window::{Scope as WalkScope, Window};
+
+/// A chunk waits at least this long for the one before it. The two began one after the other and are of one size; longer
+/// than the chunk itself took, it waits for neither.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A window on its way to a lane.
+pub(super) struct Task {
+    pub(super) number: u64,
+    pub(super) window: Window,
+    pub(super) spent: Spent,
+    /// The run under which the numbers go into history, if they do.
+    pub(super) archive_into: Option<i64>,
+}
+
+/// What became of it.
+pub(super) enum Done {
+    Committed {
+        counts: Counts,
+        books: Box<Books>,
+        took: Duration,
+    },
+    /// Nothing is known to have been done.
+    GivenUp(GivenUp),
+}
+
+/// A window that has to be dealt with again.
+pub(super) struct GivenUp {
+    pub(super) number: u64,
+    pub(super) window: Window,
+    /// `None`: the chunk itself will say, when it is alone.
+    pub(super) error: Option<StoreError>,
+    pub(super) in_doubt: ChunksInDoubt,
+}
+
+/// Where windows go in and results come out, in the order of the windows as long as they are committed. The lanes end when
+/// it is dropped.
+pub(super) struct LaneThreads {
+    pub(super) tasks: Sender<Task>,
+    pub(super) results: Receiver<Done>,
+}
+
+impl LaneThreads {
+    /// Starts so many lanes.
+    pub(super) fn start<'scope>(
+        threads: &'scope Scope<'scope, '_>,
+        lanes: usize,
+        engine: &'scope Engine,
+        scope: WalkScope<'scope>,
+        turns: &'scope Turns,
+    ) -> Self {
+        let (tasks, waiting) = mpsc::channel::<Task>();
+        let (done, results) = mpsc::channel();
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..lanes {
+            let (waiting, done) = (Arc::clone(&waiting), done.clone());
+            threads.spawn(move || {
+                loop {
+                    let Ok(task) = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv() else { return };
+                    remove(task, engine, scope, turns, &done);
+                }
+            });
+        }
+        Self { tasks, results }
+    }
+}
+
+/// Removes a window and waits for its turn to account for it.
+fn remove(task: Task, engine: &Engine, scope: WalkScope<'_>, turns: &Turns, done: &Sender<Done>) {
+    let Task { number, window, spent, archive_into } = task;
+    let begun = Instant::now();
+    let mut turn = None;
+    let mut in_doubt = Vec::new();
+    let removed = engine.store.connection().and_then(|mut conn| {
+        let now = engine.store.clock().timestamp();
+        let removal = Removal { scope, window: &window, rules: engine.rules, archive_into, now };
+        chunk::remove(&mut conn, &removal, &mut in_doubt, |counts| {
+            let mine = turns.wait(number, begun.elapsed().max(PATIENCE))?;
+            let entry = spent.entry(mine.books.clone(), counts, &window, now);
+            turn = Some(mine);
+            Ok(entry)
+        })
+    });
+    // Nobody listens any more only when the run is over.
+    let _ = match (removed, turn) {
+        (Ok(Chunk::Done(counts, books)), Some(turn)) => {
+            let _turn = turns.pass(turn, (*books).clone());
+            done.send(Done::Committed { counts, books, took: begun.elapsed() })
+        }
+        (removed, turn) => {
+            drop(turn);
+            turns.give_up(number);
+            done.send(Done::GivenUp(GivenUp { number, window, error: removed.err(), in_doubt }))
+        }
+    };
+}
