@@ -123,7 +123,7 @@ struct SweepSettings {
     max_chunk: Option<NonZeroUsize>,
     chunk_size: Option<NonZeroUsize>,
     sleep_ratio: Option<f64>,
-    lanes: Option<Lanes>,
+    lanes: Option<i64>,
     catch_up: Option<usize>,
     #[serde(default)]
     allow: Vec<Allow>,
@@ -189,7 +189,7 @@ impl Policy {
                 max_chunk: given.max_chunk,
                 chunk_size: given.chunk_size,
                 sleep_ratio: within(given.sleep_ratio, "sleep_ratio", "0 or more", |r| r >= 0.0 && r.is_finite())?,
-                lanes: given.lanes,
+                lanes: given.lanes.map(Lanes::try_from).transpose()?,
             },
             catch_up: within(given.catch_up, "catch_up", "from 0 to 100", |n| n <= CATCH_UP_MAX)?.unwrap_or(1),
             allow: given.allow,

@@ -2,7 +2,6 @@
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
 
 use callsweep_core::campaign::CampaignId;
 use callsweep_core::number::{CustomField, NewNumber};
@@ -15,7 +14,9 @@ use callsweep_core::testkit::tables;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use crate::support::{campaign, engine, execute, ledger_of, manual, sweep, tell_retries, watch};
+use crate::support::{
+    LOOK_EVERY, begin, campaign, engine, execute, ledger_of, manual, sweep, tell_retries, waiting, watch,
+};
 
 const BATCH: &str = r#"{"customField":"batch"}"#;
 
@@ -23,42 +24,10 @@ fn ten() -> Vec<NewNumber> {
     (1..=10).map(number).collect()
 }
 
-/// Another program's transaction, open.
-fn begin(db: &TestDatabase, sql: &str) -> AnyConnection {
-    let mut conn = db.connect();
-    execute(&mut conn, if db.backend() == Backend::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" });
-    execute(&mut conn, sql);
-    conn
-}
-
-/// How many sessions of this database wait for a lock. SQLite cannot say.
-fn waiting(conn: &mut AnyConnection) -> i64 {
-    #[derive(QueryableByName)]
-    struct Sessions {
-        #[diesel(sql_type = BigInt)]
-        sessions: i64,
-    }
-    let query = match conn.backend() {
-        Backend::Sqlite => return 0,
-        Backend::Postgres => {
-            "SELECT count(*) AS sessions FROM pg_stat_activity \
-             WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        }
-        Backend::Mysql => {
-            "SELECT count(*) AS sessions FROM information_schema.innodb_trx t \
-             JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id \
-             WHERE t.trx_state = 'LOCK WAIT' AND p.db = DATABASE()"
-        }
-    };
-    diesel::sql_query(query).get_result::<Sessions>(conn).unwrap().sessions
-}
-
 /// Returns when so many sessions wait, an attempt was made again, or the sweep has ended without either.
 fn until_waiting(db: &TestDatabase, sessions: i64, tried_again: &mpsc::Receiver<()>) {
-    // InnoDB refreshes what it shows only when nobody has looked for 100 ms.
-    let look_every = Duration::from_millis(150);
     let mut conn = db.connect();
-    while waiting(&mut conn) < sessions && tried_again.recv_timeout(look_every) == Err(RecvTimeoutError::Timeout) {}
+    while waiting(&mut conn) < sessions && tried_again.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {}
 }
 
 /// Sweeps while another program holds what `sql` wrote; it commits as soon as `release` returns.

@@ -44,7 +44,8 @@ fn child() {
     let Ok(task) = env::var(TASK) else { return };
     let [url, minutes, what] = task.split(' ').collect::<Vec<_>>()[..] else { panic!("{task}") };
     let settings = DatabaseSettings { url: url.to_owned().into(), ..DatabaseSettings::default() };
-    let engine = engine(Store::open(&settings, ahead(minutes.parse().unwrap())).unwrap(), 5);
+    let mut engine = engine(Store::open(&settings, ahead(minutes.parse().unwrap())).unwrap(), 5);
+    engine.pace.lanes = 2.try_into().unwrap();
     let tell = |now: &Progress| writeln!(std::io::stdout(), "told {} {}", now.run_id, now.chunks).unwrap();
     if let Some(run_id) = what.strip_prefix("restore:") {
         let mut control = Control { progress: Box::new(tell), ..Control::unattended() };

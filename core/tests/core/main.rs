@@ -8,6 +8,7 @@ mod drift;
 mod errors;
 mod kill;
 mod kit;
+mod lanes;
 mod model;
 mod prune;
 mod restore;

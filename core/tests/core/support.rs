@@ -2,6 +2,8 @@
 
 use std::num::NonZeroUsize;
 use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use callsweep_core::bounds::Bounds;
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
@@ -13,10 +15,12 @@ use callsweep_core::purge::{Control, Engine, Gate, Outcome, Pace, Progress, Purg
 use callsweep_core::rules::OngoingTask;
 use callsweep_core::run::{NewRun, Run, RunKind, Target};
 use callsweep_core::store::walk::Walk;
-use callsweep_core::store::{AnyConnection, Store, runs};
+use callsweep_core::store::{AnyConnection, Backend, Store, runs};
 use callsweep_core::testkit::{TestDatabase, sample};
 use callsweep_core::verify::verify;
 use diesel::connection::SimpleConnection as _;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 
 /// Every status that Callsweep knows.
 pub(crate) const STATUSES: [NumberStatus; 5] =
@@ -95,6 +99,47 @@ pub(crate) fn walk(report: &PurgeReport) -> Option<Walk> {
 pub(crate) fn execute(conn: &mut AnyConnection, sql: &str) {
     conn.batch_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
+
+/// Another program's transaction, open.
+pub(crate) fn begin(db: &TestDatabase, sql: &str) -> AnyConnection {
+    let mut conn = db.connect();
+    execute(&mut conn, if db.backend() == Backend::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" });
+    execute(&mut conn, sql);
+    conn
+}
+
+/// How many sessions of this database wait for a lock. SQLite cannot say.
+pub(crate) fn waiting(conn: &mut AnyConnection) -> i64 {
+    #[derive(QueryableByName)]
+    struct Sessions {
+        #[diesel(sql_type = BigInt)]
+        sessions: i64,
+    }
+    let query = match conn.backend() {
+        Backend::Sqlite => return 0,
+        Backend::Postgres => {
+            "SELECT count(*) AS sessions FROM pg_stat_activity \
+             WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        }
+        Backend::Mysql => {
+            "SELECT count(*) AS sessions FROM information_schema.innodb_trx t \
+             JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id \
+             WHERE t.trx_state = 'LOCK WAIT' AND p.db = DATABASE()"
+        }
+    };
+    diesel::sql_query(query).get_result::<Sessions>(conn).unwrap().sessions
+}
+
+/// Returns when so many sessions wait.
+pub(crate) fn until_waiting(db: &TestDatabase, sessions: i64) {
+    let mut conn = db.connect();
+    while waiting(&mut conn) < sessions {
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// InnoDB refreshes what it shows only when nobody has looked for 100 ms.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(150);
 
 /// The ledger's row, which must say what the report says.
 pub(crate) fn ledger_of(conn: &mut AnyConnection, report: &PurgeReport) -> Run {

@@ -1,0 +1,126 @@
+//! Several lanes do what one does: faster is all that they may be.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use callsweep_core::campaign::CampaignId;
+use callsweep_core::on_each_backend;
+use callsweep_core::purge::{Engine, Outcome, Pace};
+use callsweep_core::run::Counts;
+use callsweep_core::store::{AnyConnection, Backend};
+use callsweep_core::testkit::sample::{dial, number, numbers};
+use callsweep_core::testkit::{TestDatabase, tables};
+
+use crate::support::{
+    begin, campaign, engine, execute, ledger_of, manual, nothing_is_violated, stop_after, sweep, until_waiting, watch,
+    watch_resumed,
+};
+
+const DUE: &str = r#"{"recycleTime":"2020-12-31 00:00:00","recycleType":"1"}"#;
+const LANES: i64 = 3;
+
+/// An engine with three lanes; on SQLite they are one.
+fn lanes(db: &TestDatabase, chunk_size: usize) -> Engine {
+    let one = engine(db.store(), chunk_size);
+    let pace = Pace { lanes: LANES.try_into().unwrap(), ..Pace::fixed(NonZeroUsize::new(chunk_size).unwrap()) };
+    Engine { pace, ..one }
+}
+
+/// What one lane would count.
+fn due(conn: &mut AnyConnection, campaign: CampaignId) -> Counts {
+    let mut due = Counts::default();
+    for number in tables::numbers(conn, campaign).iter().filter(|number| number.recycle_time.is_some()) {
+        due.matched += 1;
+        if number.status == 0 {
+            due.deleted += 1;
+            due.archived += 1;
+        } else {
+            due.barred.add(number.status, 1);
+        }
+    }
+    due
+}
+
+on_each_backend! {
+    fn they_count_what_one_counts(db) {
+        let mut conn = db.connect();
+        let campaign = campaign(db, 1, &numbers(2_000, 3));
+        let due = due(&mut conn, campaign);
+        let report = sweep(&lanes(db, 50), &manual(campaign, DUE, true));
+        let row = ledger_of(&mut conn, &report);
+        assert_eq!(row.counts, due);
+        assert_eq!(i64::try_from(tables::history_ids(&mut conn, campaign).len()).unwrap(), due.archived);
+        nothing_is_violated(&db.store());
+    }
+
+    fn a_run_that_is_stopped_and_resumed_repeats_nothing(db) {
+        let mut conn = db.connect();
+        let campaign = campaign(db, 1, &numbers(2_000, 4));
+        let due = due(&mut conn, campaign);
+        let engine = lanes(db, 50);
+        let stopped = stop_after(&engine, &manual(campaign, DUE, true), 20);
+        assert!(stopped.chunks >= 20 && stopped.chunks < 20 + LANES, "{} chunks", stopped.chunks);
+        ledger_of(&mut conn, &stopped);
+        let report = watch_resumed(&engine, stopped.run_id, |_| ());
+        assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
+        // The barred too are counted once: no window was looked at twice.
+        assert_eq!(ledger_of(&mut conn, &report).counts, due);
+        nothing_is_violated(&db.store());
+    }
+
+    fn a_chunk_that_cannot_be_done_holds_back_those_behind_it(db) {
+        let mut conn = db.connect();
+        let campaign = campaign(db, 1, &(1..=60).map(number).collect::<Vec<_>>());
+        // Another program holds a number of the first chunk, and later one of the second.
+        let touch = |id| format!("UPDATE call_data SET priority = 9 WHERE campaign_id = {campaign} AND id = {id}");
+        let mut holder = begin(db, &touch(3));
+        let (engine, run) = (lanes(db, 10), manual(campaign, DUE, true));
+        let report = thread::scope(|scope| {
+            let sweep = scope.spawn(|| sweep(&engine, &run));
+            if db.backend() != Backend::Sqlite {
+                until_waiting(db, 1);
+                // The lane of the second chunk has this number, and waits for the first. Were it to wait for ever, so
+                // would this.
+                execute(&mut holder, &touch(13));
+            }
+            execute(&mut holder, "COMMIT");
+            sweep.join().unwrap()
+        });
+        assert_eq!(ledger_of(&mut conn, &report).counts.archived, 60);
+        let history = tables::history(&mut conn, campaign);
+        let touched = history.iter().filter(|row| row.number.priority == 9).map(|row| row.number.id);
+        let expected = if db.backend() == Backend::Sqlite { vec![3] } else { vec![3, 13] };
+        assert_eq!(touched.collect::<Vec<_>>(), expected);
+        nothing_is_violated(&db.store());
+    }
+
+    fn a_dialler_at_work_takes_nothing_from_the_account(db) {
+        let mut conn = db.connect();
+        let campaign = campaign(db, 1, &(1..=1_500).map(number).collect::<Vec<_>>());
+        let swept = AtomicBool::new(false);
+        let (engine, run) = (lanes(db, 20), manual(campaign, DUE, true));
+        let (report, loaded) = thread::scope(|scope| {
+            let dialler = scope.spawn(|| {
+                let mut conn = db.connect();
+                let mut loaded = Vec::new();
+                while !swept.load(Ordering::Relaxed) {
+                    let id = rand::random_range(1..=1_500);
+                    if dial(&mut conn, campaign, id, 0, 1) {
+                        loaded.push(id);
+                    }
+                }
+                loaded
+            });
+            let report = watch(&engine, &run, |_| ());
+            swept.store(true, Ordering::Relaxed);
+            (report, dialler.join().unwrap())
+        });
+        assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
+        let history = tables::history_ids(&mut conn, campaign);
+        assert!(loaded.iter().all(|id| !history.contains(id)), "a number that the dialler had is gone");
+        assert_eq!(history.len() + loaded.len(), 1_500);
+        assert_eq!(ledger_of(&mut conn, &report).counts.archived, i64::try_from(history.len()).unwrap());
+        nothing_is_violated(&db.store());
+    }
+}
