@@ -43,6 +43,26 @@ impl TestDatabase {
         database
     }
 
+    /// A copy of another database that nobody is connected to. `None` on MariaDB, which cannot.
+    #[must_use]
+    pub fn copy_of(original: &Self) -> Option<Self> {
+        match &original.place {
+            Place::Directory(dir) => {
+                let copy = Self::empty(Backend::Sqlite);
+                // The log is empty: whoever closes the last connection writes it into the file.
+                let file = copy.file().unwrap_or_default();
+                std::fs::copy(dir.path().join("test.db"), &file).expect("copies a SQLite file");
+                let file = std::fs::File::open(&file).expect("opens a SQLite file");
+                file.sync_all().expect("syncs a SQLite file");
+                Some(copy)
+            }
+            Place::Server(name) if original.backend == Backend::Postgres => {
+                Some(Self::on_server(original.backend, &format!(" TEMPLATE {name} STRATEGY FILE_COPY")))
+            }
+            Place::Server(_) => None,
+        }
+    }
+
     /// Without tables. On SQLite there is not even a file yet.
     #[must_use]
     pub fn empty(backend: Backend) -> Self {
@@ -51,10 +71,14 @@ impl TestDatabase {
             let url = format!("sqlite://{}", dir.path().join("test.db").display());
             return Self { backend, url, place: Place::Directory(dir) };
         }
+        Self::on_server(backend, "")
+    }
+
+    fn on_server(backend: Backend, how: &str) -> Self {
         // A server that was given may serve other test processes too.
         let name = format!("callsweep_test_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
         let mut url = server::url(backend);
-        administer(backend, &format!("CREATE DATABASE {name}")).expect("creates a database");
+        administer(backend, &format!("CREATE DATABASE {name}{how}")).expect("creates a database");
         url.set_path(&name);
         Self { backend, url: url.into(), place: Place::Server(name) }
     }

@@ -16,7 +16,8 @@
 //!   free port of 127.0.0.1, once for each test process, and stops it when the process ends, however it ends.
 //!
 //! What was asked for and cannot run fails loudly; what was not asked for is named once on stderr.
-//! The private servers run with `fsync` off: tests kill clients, and a server only together with its data.
+//! The private servers run with `fsync` off: tests kill clients, and a server only together with its data. Benchmarks
+//! call [`make_durable`] first; [`big`] loads their data and [`measure`] prints what they found.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -24,8 +25,10 @@
     reason = "test support: a panic is how a test fails"
 )]
 
+pub mod big;
 pub mod clock;
 mod database;
+pub mod measure;
 pub mod sample;
 mod selection;
 mod server;
@@ -34,6 +37,7 @@ mod watchdog;
 
 pub use database::TestDatabase;
 pub use selection::{backends, on};
+pub use server::make_durable;
 
 /// Makes one `#[test]` for each backend out of each function: `name::sqlite`, `name::postgres`, `name::mysql`.
 ///

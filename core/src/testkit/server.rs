@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use url::Url;
@@ -26,6 +27,39 @@ const READY_WITHIN: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A free port may be taken by another program before the server has it.
 const ATTEMPTS: usize = 3;
+
+/// Servers for tests lose what they committed when the machine stops, and are quicker for it.
+const POSTGRES_QUICK: &[&str] = &[
+    "fsync=off",
+    // What a lock leads to is tested, not how long it takes to be noticed.
+    "deadlock_timeout=100ms",
+];
+const MARIADB_QUICK: &[&str] = &["--innodb-flush-log-at-trx-commit=0"];
+
+/// Servers for benchmarks are set up as a DBA would for a machine that others use too: a commit is on disk when it is
+/// reported, the data of a benchmark fits in memory, and no checkpoint falls into a run for want of log.
+const POSTGRES_DURABLE: &[&str] = &[
+    "fsync=on",
+    "synchronous_commit=on",
+    "shared_buffers=512MB",
+    "effective_cache_size=2GB",
+    "max_wal_size=4GB",
+    "checkpoint_timeout=15min",
+];
+const MARIADB_DURABLE: &[&str] =
+    &["--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=1G", "--innodb-log-file-size=2G"];
+
+static DURABLE: AtomicBool = AtomicBool::new(false);
+
+/// From now on private servers are started so that they keep what they commit. For benchmarks: call
+/// it before the first database is made.
+pub fn make_durable() {
+    DURABLE.store(true, Ordering::Relaxed);
+}
+
+fn durable() -> bool {
+    DURABLE.load(Ordering::Relaxed)
+}
 
 /// The URL of the server for this backend, by which databases can be created: given in the environment, or that of
 /// a private server, which the first call starts.
@@ -91,12 +125,11 @@ fn start_postgres() -> Result<Started, String> {
         format!("port={port}"),
         format!("unix_socket_directories={}", home.text("")),
         "max_connections=300".to_owned(),
-        "fsync=off".to_owned(),
-        // What a lock leads to is tested, not how long it takes to be noticed.
-        "deadlock_timeout=100ms".to_owned(),
     ];
+    let kind = if durable() { POSTGRES_DURABLE } else { POSTGRES_QUICK };
+    let options = options.into_iter().chain(kind.iter().map(|&option| option.to_owned()));
     let mut command = home.as_owner(&[&postgres, "-D", &data]);
-    command.extend(options.into_iter().flat_map(|option| ["-c".to_owned(), option]));
+    command.extend(options.flat_map(|option| ["-c".to_owned(), option]));
     // SIGQUIT: at once, with its child processes and its shared memory.
     let server = Watched::start(&command, "QUIT", &home.dir)?;
     ready(server, Backend::Postgres, &format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{port}/postgres"))
@@ -121,7 +154,7 @@ fn start_mariadb() -> Result<Started, String> {
         "--skip-test-db",
     ]))?;
     let port = free_port()?;
-    let command = home.as_owner(&[
+    let mut command = home.as_owner(&[
         &mariadbd,
         "--no-defaults",
         &data,
@@ -132,8 +165,9 @@ fn start_mariadb() -> Result<Started, String> {
         &format!("--init-file={}", home.text("init.sql")),
         "--skip-name-resolve",
         "--max-connections=300",
-        "--innodb-flush-log-at-trx-commit=0",
     ]);
+    let kind = if durable() { MARIADB_DURABLE } else { MARIADB_QUICK };
+    command.extend(kind.iter().map(|&option| option.to_owned()));
     let server = Watched::start(&command, "KILL", &home.dir)?;
     ready(server, Backend::Mysql, &format!("mysql://{USER}:{PASSWORD}@127.0.0.1:{port}/mysql"))
 }
