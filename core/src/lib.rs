@@ -11,6 +11,7 @@ pub mod clock;
 pub mod criteria;
 pub mod demo;
 pub mod error;
+pub mod failpoint;
 pub mod history;
 pub mod id;
 pub mod number;

@@ -9,6 +9,7 @@ use super::chunks::{Break, take_all};
 use super::{HistoryReport, PREVIEW_WINDOW};
 use crate::campaign::{CampaignId, VdnId};
 use crate::error::Error;
+use crate::failpoint::fail_point;
 use crate::purge::{Control, Engine, OpenRun, Outcome, StopReason, beside_a_heartbeat};
 use crate::run::{Counts, Run, RunKind, RunState, Target};
 use crate::store::history::{Scope, Walker, Which};
@@ -292,6 +293,7 @@ fn one_campaign(
         if !wish.into_executing && engine.rules.bars_campaign(status) {
             return Ok(ControlFlow::Break(Break::Stop(StopReason::CampaignExecuting)));
         }
+        fail_point!("locked");
         let restored = scope.restore(conn, window, wish.run_id)?;
         Ok(ControlFlow::Continue(Counts { matched: restored, ..Counts::default() }))
     });

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use super::connection::write_transaction;
 use super::ledger::{self, Books};
 use super::{AnyConnection, StoreError};
+use crate::failpoint::fail_point;
 
 /// Transactions whose COMMIT got no answer: the books that each would have left, and what it did.
 pub(crate) type InDoubt<T> = Vec<(Books, T)>;
@@ -31,6 +32,7 @@ pub(crate) fn accounted<T: Clone, B>(
     let outcome = write_transaction(conn, |conn| match work(conn)? {
         ControlFlow::Continue((Entry { before, next }, what)) => {
             ledger::save(conn, &before, &next)?;
+            fail_point!("accounted");
             done = Some((next.clone(), what.clone()));
             Ok(ControlFlow::Continue((next, what)))
         }

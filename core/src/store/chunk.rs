@@ -11,6 +11,7 @@ use super::moving::{Direction, Move, rows};
 use super::statement::Statement;
 use super::window::{Scope, Window};
 use super::{AnyConnection, StoreError, campaigns};
+use crate::failpoint::fail_point;
 use crate::rules::{OngoingTask, REMOVABLE};
 use crate::run::Counts;
 
@@ -60,6 +61,7 @@ pub(crate) fn remove(
         if rules.bars_campaign(status) {
             return Ok(ControlFlow::Break(Chunk::CampaignExecuting));
         }
+        fail_point!("locked");
         let (deleted, archived) = take(conn, &scope, window, archive_into, now)?;
         if deleted > window.most {
             return Err(StoreError::Changed { copied: window.most, deleted });
@@ -103,5 +105,6 @@ fn take(
         return Ok((moved, moved));
     }
     let deleted = restrict(Statement::new("/* chunk::delete */ DELETE FROM call_data WHERE ")).execute(conn)?;
+    fail_point!("deleted");
     Ok((rows(deleted), 0))
 }

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::any_connection::AnyConnection;
 use super::error::StoreError;
+use crate::failpoint::fail_point;
 
 /// A database product, chosen at run time by the scheme of `database.url`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
@@ -50,7 +51,9 @@ pub(crate) fn write_transaction<T>(
     }
     match work(conn) {
         Ok(done) => {
+            fail_point!("committing");
             Manager::commit_transaction(conn).map_err(StoreError::commit)?;
+            fail_point!("committed");
             Ok(done)
         }
         Err(error) => {

@@ -7,6 +7,7 @@ use diesel::sql_types::BigInt;
 use super::connection::Backend;
 use super::statement::Statement;
 use super::{AnyConnection, StoreError};
+use crate::failpoint::fail_point;
 
 /// The columns that both tables have.
 const COLUMNS: &str = "campaign_id, id, session_id, called, caller, custom_field, call_data, priority, recycle_time, \
@@ -44,10 +45,12 @@ impl Move {
                 let lock = if conn.backend() == Backend::Mysql { " FOR UPDATE" } else { "" };
                 let copy = self.copy(Statement::new("/* chunk::copy */ ")).sql(self.from()).sql(" WHERE ");
                 let copied = copy.append(self.which.clone()).sql(lock).execute(conn)?;
+                fail_point!("copied");
                 let deleted = self.delete("/* chunk::delete */ ").execute(conn)?;
                 (rows(copied), rows(deleted))
             }
         };
+        fail_point!("deleted");
         if copied == deleted { Ok(deleted) } else { Err(StoreError::Changed { copied, deleted }) }
     }
 

@@ -25,6 +25,7 @@
     reason = "test support: a panic is how a test fails"
 )]
 
+pub mod attack;
 pub mod big;
 pub mod clock;
 mod database;

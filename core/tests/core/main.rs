@@ -6,7 +6,6 @@ mod conformance;
 mod contention;
 mod drift;
 mod errors;
-mod kill;
 mod kit;
 mod lanes;
 mod model;

@@ -1,0 +1,39 @@
+//! Places within a transaction at which a test stops the process. Behind the feature `failpoints`, which no release has.
+//!
+//! One callback is all that is needed, so there is no library: the crate `fail` would bring an old `rand`, `log` and
+//! `once_cell` for it.
+
+/// Passes a point by its name: nothing at all without the feature.
+macro_rules! fail_point {
+    ($name:literal) => {
+        #[cfg(feature = "failpoints")]
+        $crate::failpoint::pass($name);
+    };
+}
+pub(crate) use fail_point;
+
+#[cfg(feature = "failpoints")]
+mod watched {
+    use std::sync::OnceLock;
+
+    /// The points of a chunk, in the order in which it passes them. PostgreSQL copies and deletes in one statement and
+    /// has no `copied`; the last two belong to every transaction that writes.
+    pub const POINTS: [&str; 6] = ["locked", "copied", "deleted", "accounted", "committing", "committed"];
+
+    static AT: OnceLock<Box<dyn Fn(&'static str) + Send + Sync>> = OnceLock::new();
+
+    /// Calls `at` with the name of each point that is passed from now on. Only the first call in a process counts.
+    pub fn watch(at: impl Fn(&'static str) + Send + Sync + 'static) {
+        let _ = AT.set(Box::new(at));
+    }
+
+    pub(crate) fn pass(point: &'static str) {
+        if let Some(at) = AT.get() {
+            at(point);
+        }
+    }
+}
+#[cfg(feature = "failpoints")]
+pub(crate) use watched::pass;
+#[cfg(feature = "failpoints")]
+pub use watched::{POINTS, watch};

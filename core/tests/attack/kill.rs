@@ -1,0 +1,240 @@
+//! SIGKILL to a sweeping or restoring process, at random instants and at each step of a chunk.
+//!
+//! `ATTACK_KILLS=500` gives the kills of each test.
+
+use std::env;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use callsweep_core::campaign::CampaignId;
+use callsweep_core::clock::Clock;
+use callsweep_core::failpoint;
+use callsweep_core::history::restore::{Restore, restore};
+use callsweep_core::on_each_backend;
+use callsweep_core::purge::{Control, Outcome, Progress};
+use callsweep_core::settings::DatabaseSettings;
+use callsweep_core::store::{Backend, Store};
+use callsweep_core::testkit::attack::{Attack, times};
+use callsweep_core::testkit::sample::numbers;
+use callsweep_core::testkit::tables::{self, NumberRow};
+
+use chrono::TimeDelta;
+
+use crate::support::{campaign, engine, ledger, ledger_of, manual, sweep, watch, watch_resumed};
+
+/// Set for the child alone: the database and campaign that it works on, by how many minutes its clock is ahead, what it
+/// does (`-` begins a sweep, an id resumes that run, `restore:` and an id takes that run back), and the point that it
+/// stops at, and at which passing of it, as in `copied@3`; or `-`. Last, how many lanes it has.
+const TASK: &str = "CALLSWEEP_TEST_KILL";
+const MEMBERS: &str = r#"{"recycleTime":"2020-12-31 00:00:00","recycleType":"1"}"#;
+/// Of one campaign: chunks of five last for some thirty kills.
+const NUMBERS: i64 = 1_000;
+
+fn kills() -> u64 {
+    times("ATTACK_KILLS", 14)
+}
+
+/// A clock that is ahead: a run whose process was killed minutes ago is known to be dead.
+fn ahead(minutes: u64) -> Clock {
+    Clock::from_fn(move || Clock::system().now() + TimeDelta::minutes(i64::try_from(minutes).unwrap()))
+}
+
+fn take_back(run_id: i64) -> Restore {
+    Restore { run_id, actor: "tester".to_owned(), into_executing: false }
+}
+
+fn tell(line: &str) {
+    println!("{line}");
+}
+
+/// Stops at the `passing`th passing of a point, says so, and waits to be killed.
+fn stop_at(point: &str, passing: u64) {
+    let (point, passed) = (point.to_owned(), AtomicU64::new(0));
+    failpoint::watch(move |name| {
+        if name == point && passed.fetch_add(1, Ordering::Relaxed) + 1 == passing {
+            tell("at the point");
+            loop {
+                thread::park();
+            }
+        }
+    });
+}
+
+/// The process that is killed: this binary again, told to run this test alone. Without [`TASK`] it does nothing.
+#[test]
+fn child() {
+    let Ok(task) = env::var(TASK) else { return };
+    let [url, campaign, minutes, what, point, lanes] = task.split(' ').collect::<Vec<_>>()[..] else {
+        panic!("{task}")
+    };
+    if let Some((point, passing)) = point.split_once('@') {
+        stop_at(point, passing.parse().unwrap());
+    }
+    let settings = DatabaseSettings { url: url.to_owned().into(), ..DatabaseSettings::default() };
+    let mut engine = engine(Store::open(&settings, ahead(minutes.parse().unwrap())).unwrap(), 5);
+    engine.pace.lanes = lanes.parse().unwrap();
+    let tell = |now: &Progress| tell(&format!("told {} {}", now.run_id, now.chunks));
+    if let Some(run_id) = what.strip_prefix("restore:") {
+        let mut control = Control { progress: Box::new(tell), ..Control::unattended() };
+        restore(&engine, &take_back(run_id.parse().unwrap()), &mut control).unwrap();
+        return;
+    }
+    let campaign = CampaignId::try_from(campaign.parse::<i64>().unwrap()).unwrap();
+    match what.parse() {
+        Ok(run_id) => watch_resumed(&engine, run_id, tell),
+        Err(_) => watch(&engine, &manual(campaign, MEMBERS, true), tell),
+    };
+}
+
+/// What was known of a child when it was gone.
+struct Gone {
+    /// Its last word: the run and how many chunks that had.
+    told: Option<(i64, i64)>,
+    /// It came to its end before it could be killed.
+    by_itself: bool,
+}
+
+/// Starts the child and kills it: at a point, or at some instant after so many chunks.
+fn kill(task: &str, point: &str) -> Gone {
+    let mut child = Command::new(env::current_exe().unwrap())
+        .args(["kill::child", "--exact", "--nocapture"])
+        .env(TASK, format!("{task} {point} {}", rand::random_range(1..=3)))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = None;
+    let mut chunks_left = if point == "-" { rand::random_range(1..=6) } else { u32::MAX };
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut by_itself = true;
+    let mut hear = |line: &str| {
+        let Some((run_id, chunk)) = line.split_once("told ").and_then(|(_, told)| told.split_once(' ')) else { return };
+        told = Some((run_id.parse().unwrap(), chunk.parse().unwrap()));
+    };
+    for line in lines.by_ref() {
+        hear(&line);
+        chunks_left -= u32::from(line.contains("told "));
+        if line.contains("at the point") || chunks_left == 0 {
+            by_itself = false;
+            break;
+        }
+    }
+    if point == "-" {
+        // The instant falls anywhere in a chunk, which takes some milliseconds.
+        thread::sleep(Duration::from_micros(rand::random_range(0..10_000)));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    lines.for_each(|line| hear(&line));
+    Gone { told, by_itself }
+}
+
+/// Any instant, and each point that there is on this backend, in turn.
+fn points(backend: Backend) -> impl Iterator<Item = &'static str> {
+    let has = move |point: &&str| backend != Backend::Postgres || *point != "copied";
+    ["-"].into_iter().chain(failpoint::POINTS).filter(has).cycle()
+}
+
+fn describe(point: &str) -> String {
+    if point == "-" { "SIGKILL at any instant".to_owned() } else { format!("SIGKILL at {point}") }
+}
+
+fn passing(point: &str) -> String {
+    if point == "-" { "-".to_owned() } else { format!("{point}@{}", rand::random_range(1..=6)) }
+}
+
+fn due(before: &[NumberRow]) -> i64 {
+    let is_due = |number: &&NumberRow| number.status == 0 && number.recycle_time.is_some();
+    i64::try_from(before.iter().filter(is_due).count()).unwrap()
+}
+
+on_each_backend! {
+    fn a_killed_sweep_keeps_every_promise_and_the_next_completes(db) {
+        let (mut conn, mut attack) = (db.connect(), Attack::new("kill a sweep", db.backend()));
+        let (mut points, mut minutes) = (points(db.backend()), 0);
+        for id in 1.. {
+            let campaign = campaign(db, id, &numbers(NUMBERS, 9));
+            let before = tables::numbers(&mut conn, campaign);
+            let mut resumed = String::from("-");
+            while attack.faults() < kills() {
+                minutes += 1;
+                let point = points.next().unwrap();
+                let task = format!("{} {campaign} {minutes} {resumed}", db.url());
+                let gone = kill(&task, &passing(point));
+                let runs = attack.promises(&mut conn, campaign, &before);
+                if let Some((run_id, chunk)) = gone.told {
+                    let run = runs.iter().find(|run| run.id == run_id).expect("the run is in the ledger");
+                    attack.holds(run.chunks >= chunk, || "a chunk was told of and is not in the ledger".to_owned());
+                }
+                let newest = &runs[..].first();
+                if gone.by_itself || newest.is_some_and(|run| run.state == "succeeded") {
+                    break;
+                }
+                attack.fault(&describe(point));
+                // The next child goes on with this run, or begins one.
+                resumed = newest.filter(|_| rand::random()).map_or("-".to_owned(), |run| run.id.to_string());
+            }
+            let last = attack.promises(&mut conn, campaign, &before).swap_remove(0);
+            let engine = engine(db.store_at(ahead(minutes + 1)), 500);
+            if last.state != "succeeded" {
+                let report = watch_resumed(&engine, last.id, |_| ());
+                assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
+                ledger_of(&mut conn, &report);
+            }
+            let archived: i64 =
+                attack.promises(&mut conn, campaign, &before).iter().map(|run| run.counts.archived).sum();
+            attack.holds(archived == due(&before), || format!("{archived} were archived, {} due", due(&before)));
+            assert_eq!(sweep(&engine, &manual(campaign, MEMBERS, true)).counts.deleted, 0);
+            if attack.faults() >= kills() {
+                break;
+            }
+        }
+        attack.verify(&db.store_at(ahead(minutes + 1)));
+        attack.end();
+    }
+
+    fn a_killed_restore_keeps_every_promise_and_the_next_completes(db) {
+        let (mut conn, mut attack) = (db.connect(), Attack::new("kill a restore", db.backend()));
+        let (mut points, mut minutes) = (points(db.backend()), 0);
+        for id in 1.. {
+            let campaign = campaign(db, id, &numbers(NUMBERS, 9));
+            let before = tables::numbers(&mut conn, campaign);
+            let source = sweep(&engine(db.store_at(ahead(minutes)), 500), &manual(campaign, MEMBERS, true)).run_id;
+            while attack.faults() < kills() {
+                minutes += 1;
+                let point = points.next().unwrap();
+                let task = format!("{} {campaign} {minutes} restore:{source}", db.url());
+                let gone = kill(&task, &passing(point));
+                let runs = attack.promises(&mut conn, campaign, &before);
+                if let Some((run_id, chunk)) = gone.told {
+                    let run = runs.iter().find(|run| run.id == run_id).expect("the restore is in the ledger");
+                    attack.holds(run.chunks >= chunk, || "a chunk was told of and is not in the ledger".to_owned());
+                }
+                if gone.by_itself || runs[0].kind == "restore" && runs[0].state == "succeeded" {
+                    break;
+                }
+                attack.fault(&describe(point));
+            }
+            let engine = engine(db.store_at(ahead(minutes + 1)), 500);
+            let runs = attack.promises(&mut conn, campaign, &before);
+            if runs[0].kind != "restore" || runs[0].state != "succeeded" {
+                let report = restore(&engine, &take_back(source), &mut Control::unattended()).unwrap();
+                assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
+            }
+            let runs = attack.promises(&mut conn, campaign, &before);
+            let back: i64 = runs.iter().filter(|run| run.kind == "restore").map(|run| run.counts.matched).sum();
+            let source = ledger(&mut conn, source);
+            attack.holds((source.restored, back) == (source.counts.archived, source.counts.archived), || {
+                format!("{} of {} were restored; the restores took {back}", source.restored, source.counts.archived)
+            });
+            assert_eq!(tables::numbers(&mut conn, campaign), before);
+            if attack.faults() >= kills() {
+                break;
+            }
+        }
+        attack.verify(&db.store_at(ahead(minutes + 1)));
+        attack.end();
+    }
+}

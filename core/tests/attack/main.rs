@@ -1,0 +1,7 @@
+//! Attacks on the promises: what breaks, how often, and what must be true all the same. See `docs/reliability.md`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "tests")]
+
+mod kill;
+#[allow(dead_code, reason = "the other test program uses the rest")]
+#[path = "../core/support.rs"]
+mod support;
