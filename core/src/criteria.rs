@@ -231,8 +231,8 @@ pub struct Recycle {
 const LAST_YEAR: i32 = 9999;
 
 impl Recycle {
-    /// The half-open range `[from, before)` of recycle times that it selects. A missing end is open; a number
-    /// without a recycle time lies in no range.
+    /// The half-open range `[from, before)` of recycle times that it selects. A missing end is that of the calendar; a
+    /// number without a recycle time lies in no range.
     #[must_use]
     pub fn range(self) -> (Option<NaiveDateTime>, Option<NaiveDateTime>) {
         let day = self.time.date();
@@ -248,6 +248,10 @@ impl Recycle {
         }
     }
 }
+
+/// The calendar of recycle times, as the page writes them. What other programs may have stored besides (PostgreSQL's
+/// `infinity`, MariaDB's `0000-00-00`, any text on SQLite) is no time before or after another.
+pub(crate) const CALENDAR: (&str, &str) = ("0001-01-01 00:00:00", "9999-12-31 23:59:59.999999");
 
 fn last_day() -> NaiveDate {
     NaiveDate::from_ymd_opt(LAST_YEAR, 12, 31).unwrap_or(NaiveDate::MAX)

@@ -2,7 +2,6 @@
 
 use std::num::NonZeroUsize;
 
-use chrono::NaiveDateTime;
 use serde::Serialize;
 
 use crate::criteria::Criteria;
@@ -48,8 +47,8 @@ pub struct SampleNumber {
     pub called: String,
     /// The column `status`.
     pub status: i16,
-    /// Wall-clock, without a zone.
-    pub recycle_time: Option<NaiveDateTime>,
+    /// Wall-clock, without a zone, in the database's own words: other programs may have written what is no time.
+    pub recycle_time: Option<String>,
 }
 
 /// Walks as the run would and counts. `stop` is asked before each window; a preview that is stopped is `None`.
@@ -99,7 +98,7 @@ pub(crate) fn look(
             preview.sample.extend(found.into_iter().map(|number| SampleNumber {
                 called: mask(&number.called),
                 status: number.status,
-                recycle_time: number.recycle_time,
+                recycle_time: number.recycle_time.map(|time| time.trim_end_matches(".000000").to_owned()),
             }));
         }
         walker.advance(&window);

@@ -3,7 +3,7 @@
 use super::connection::Backend;
 use super::statement::Statement;
 use super::walk::Walk;
-use crate::criteria::{Criteria, Recycle};
+use crate::criteria::{CALENDAR, Criteria, Recycle};
 use crate::number::{Called, CustomField, SessionId};
 
 /// ` AND …` for every filter.
@@ -37,14 +37,13 @@ fn equal(statement: Statement, condition: &'static str, value: Option<&str>) -> 
 
 fn recycle(mut statement: Statement, filter: Recycle, backend: Backend) -> Statement {
     let (from, before) = filter.range();
-    if let Some(from) = from {
-        statement = statement.sql(" AND recycle_time >= ").wall_clock(from, backend);
+    statement = statement.sql(" AND recycle_time >= ");
+    statement = match from {
+        Some(from) => statement.wall_clock(from, backend),
+        None => statement.wall_clock_text(CALENDAR.0, backend),
+    };
+    match before {
+        Some(before) => statement.sql(" AND recycle_time < ").wall_clock(before, backend),
+        None => statement.sql(" AND recycle_time <= ").wall_clock_text(CALENDAR.1, backend),
     }
-    if let Some(before) = before {
-        statement = statement.sql(" AND recycle_time < ").wall_clock(before, backend);
-    }
-    if (from, before) == (None, None) {
-        statement = statement.sql(" AND recycle_time IS NOT NULL");
-    }
-    statement
 }

@@ -61,6 +61,16 @@ impl Statement {
         }
     }
 
+    /// As [`Statement::wall_clock`], in a text that the database itself has made of a time, or the page's form.
+    pub(crate) fn wall_clock_text(self, value: &str, backend: Backend) -> Self {
+        match backend {
+            // The column holds texts, and not every program writes them in one form.
+            Backend::Sqlite => self.text(value),
+            Backend::Postgres => self.sql("CAST(").text(value).sql(" AS TIMESTAMP)"),
+            Backend::Mysql => self.sql("CAST(").text(value).sql(" AS DATETIME(6))"),
+        }
+    }
+
     pub(crate) fn append(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self

@@ -43,7 +43,7 @@ impl Walk {
     }
 
     /// The walk that a cursor was made on. `None`: a filter on one value decides it, the same each time.
-    pub(crate) fn of_cursor(cursor: Position, criteria: &Criteria) -> Option<Self> {
+    pub(crate) fn of_cursor(cursor: &Position, criteria: &Criteria) -> Option<Self> {
         let by_value =
             criteria.session_id().is_some() || criteria.called().is_some() || criteria.custom_field().is_some();
         match cursor {

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, SmallInt, Text, Timestamp};
+use diesel::sql_types::{BigInt, Nullable, SmallInt, Text};
 
 use super::connection::Backend;
 use super::statement::Statement;
@@ -20,12 +20,12 @@ use crate::criteria::Criteria;
 use crate::rules::{Barred, REMOVABLE};
 
 /// A place on a walk: everything up to and including it has been dealt with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Position {
     /// By id.
     Id(i64),
-    /// By recycle time, then id.
-    RecycleTime(NaiveDateTime, i64),
+    /// By recycle time, in the database's own words, then id.
+    RecycleTime(String, i64),
 }
 
 /// As the ledger's column `cursor` shows it.
@@ -33,7 +33,7 @@ impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Id(id) => write!(f, "{id}"),
-            Self::RecycleTime(time, id) => write!(f, "{}/{id}", time.format("%Y-%m-%d %H:%M:%S%.6f")),
+            Self::RecycleTime(time, id) => write!(f, "{time}/{id}"),
         }
     }
 }
@@ -43,11 +43,10 @@ impl FromStr for Position {
 
     fn from_str(text: &str) -> Result<Self, StoreError> {
         let unreadable = || StoreError::Unreadable(format!("the cursor {text:?}"));
-        let Some((time, id)) = text.split_once('/') else {
+        let Some((time, id)) = text.rsplit_once('/') else {
             return text.parse().map(Self::Id).map_err(|_| unreadable());
         };
-        let time = NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S%.6f").map_err(|_| unreadable())?;
-        id.parse().map(|id| Self::RecycleTime(time, id)).map_err(|_| unreadable())
+        id.parse().map(|id| Self::RecycleTime(time.to_owned(), id)).map_err(|_| unreadable())
     }
 }
 
@@ -116,7 +115,7 @@ impl<'a> Walker<'a> {
     /// The window at which the walk stands; the same one until [`Walker::advance`]. `None` at the end.
     pub(crate) fn window(&mut self, conn: &mut AnyConnection) -> Result<Option<Window>, StoreError> {
         while !self.ended {
-            let Some((window, scanned)) = self.scope.window(conn, self.position, self.scan)? else { break };
+            let Some((window, scanned)) = self.scope.window(conn, self.position.as_ref(), self.scan)? else { break };
             let matched = window.removable + window.barred.total();
             // By recycle time the end of the window is read by a second statement: others may have come in between.
             let last = scanned < self.scan && self.scope.walk != Walk::RecycleTime;
@@ -140,13 +139,13 @@ impl<'a> Walker<'a> {
 
     /// Goes back to the beginning of a window that was left behind and is not done.
     pub(crate) fn return_to(&mut self, window: &Window) {
-        self.position = window.after;
+        self.position = window.after.clone();
         self.ended = false;
     }
 
     /// Leaves a window behind. Says whether the walk ends there.
     pub(crate) fn advance(&mut self, window: &Window) -> bool {
-        self.position = Some(window.upto);
+        self.position = Some(window.upto.clone());
         self.ended = window.last;
         self.ended
     }
@@ -157,7 +156,7 @@ impl Scope<'_> {
     fn window(
         &self,
         conn: &mut AnyConnection,
-        after: Option<Position>,
+        after: Option<&Position>,
         scan: i64,
     ) -> Result<Option<(Window, i64)>, StoreError> {
         let head = "/* window::scan */ SELECT status, count(matched) AS numbers, count(*) AS scanned, max(id) AS last_id \
@@ -167,15 +166,18 @@ impl Scope<'_> {
         let found: Vec<ByStatus> = self.scan(statement, after, scan).sql(") scanned GROUP BY status").load(conn)?;
         let Some(last_id) = found.iter().map(|status| status.last_id).max() else { return Ok(None) };
         let upto = if self.walk == Walk::RecycleTime {
-            let head = "/* window::upto */ SELECT recycle_time, id FROM (SELECT recycle_time, id";
+            let head = "/* window::upto */ SELECT ";
+            let head =
+                Statement::new(head).sql(time_as_text(self.backend)).sql(" AS text, id FROM (SELECT recycle_time, id");
             let tail = ") scanned ORDER BY recycle_time DESC, id DESC LIMIT 1";
-            let last: Vec<LastByTime> = self.scan(Statement::new(head), after, scan).sql(tail).load(conn)?;
-            let Some(last) = last.first() else { return Ok(None) };
-            Position::RecycleTime(last.recycle_time, last.id)
+            let last: Vec<LastByTime> = self.scan(head, after, scan).sql(tail).load(conn)?;
+            let Some(last) = last.into_iter().next() else { return Ok(None) };
+            Position::RecycleTime(last.text, last.id)
         } else {
             Position::Id(last_id)
         };
-        let mut window = Window { after, upto, most: 0, removable: 0, barred: Barred::default(), last: false };
+        let mut window =
+            Window { after: after.cloned(), upto, most: 0, removable: 0, barred: Barred::default(), last: false };
         for status in &found {
             if status.status == REMOVABLE as i16 {
                 window.removable += status.numbers;
@@ -187,7 +189,7 @@ impl Scope<'_> {
     }
 
     /// ` FROM call_data` the next `scan` rows of the leading index.
-    fn scan(&self, statement: Statement, after: Option<Position>, scan: i64) -> Statement {
+    fn scan(&self, statement: Statement, after: Option<&Position>, scan: i64) -> Statement {
         let statement = statement.sql(" FROM call_data WHERE campaign_id = ").big_int(self.campaign.get());
         let statement = self.beyond(predicate::leading(statement, self.criteria, self.walk, self.backend), after);
         let order = if self.walk == Walk::RecycleTime { " ORDER BY recycle_time, id" } else { " ORDER BY id" };
@@ -218,8 +220,18 @@ impl Scope<'_> {
         window: &Window,
         numbers: i64,
     ) -> Result<Vec<Sample>, StoreError> {
-        let head = "/* window::sample */ SELECT called, status, recycle_time FROM call_data WHERE ";
-        let may_go = self.restrict(Statement::new(head), window).sql(" AND status = ").small_int(REMOVABLE as i16);
+        let shown = match self.backend {
+            Backend::Sqlite => {
+                "CASE WHEN typeof(recycle_time) IN ('text', 'null') THEN recycle_time ELSE quote(recycle_time) END"
+            }
+            Backend::Postgres => "CAST(recycle_time AS TEXT)",
+            Backend::Mysql => "CAST(recycle_time AS CHAR)",
+        };
+        let head = Statement::new("/* window::sample */ SELECT called, status, ").sql(shown);
+        let may_go = self
+            .restrict(head.sql(" AS recycle_time FROM call_data WHERE "), window)
+            .sql(" AND status = ")
+            .small_int(REMOVABLE as i16);
         Ok(may_go.sql(" LIMIT ").big_int(numbers).load(conn)?)
     }
 
@@ -229,51 +241,64 @@ impl Scope<'_> {
         conn: &mut AnyConnection,
         window: &Window,
     ) -> Result<Option<NaiveDateTime>, StoreError> {
-        let head = "/* window::oldest */ SELECT min(recycle_time) AS oldest FROM call_data WHERE ";
-        let statement = self.restrict(Statement::new(head), window).sql(" AND status = ").small_int(REMOVABLE as i16);
-        let found: Vec<Oldest> = statement.load(conn)?;
-        Ok(found.first().and_then(|row| row.oldest))
+        let head = Statement::new("/* window::oldest */ SELECT ").sql(time_as_text(self.backend));
+        let head = head.sql(" AS oldest FROM (SELECT min(recycle_time) AS recycle_time FROM call_data WHERE ");
+        let statement = self.restrict(head, window).sql(" AND status = ").small_int(REMOVABLE as i16);
+        let found: Vec<Oldest> = statement.sql(") removable").load(conn)?;
+        // What is no time cannot be old.
+        let oldest = found.first().and_then(|row| row.oldest.as_deref());
+        Ok(oldest.and_then(|text| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").ok()))
     }
 
     /// `campaign_id = … AND` the window `AND` the criteria: which numbers a chunk is about.
     pub(super) fn restrict(&self, statement: Statement, window: &Window) -> Statement {
         let statement = statement.sql("campaign_id = ").big_int(self.campaign.get());
-        let statement = self.beyond(statement, window.after);
-        let statement = match window.upto {
-            Position::Id(id) => statement.sql(" AND id <= ").big_int(id),
-            Position::RecycleTime(time, id) => self.compare_pair(statement, PairOrder::UpTo, time, id),
+        let statement = self.beyond(statement, window.after.as_ref());
+        let statement = match &window.upto {
+            Position::Id(id) => statement.sql(" AND id <= ").big_int(*id),
+            Position::RecycleTime(time, id) => self.compare_pair(statement, PairOrder::UpTo, time, *id),
         };
         predicate::criteria(statement, self.criteria, self.backend)
     }
 
-    fn beyond(&self, statement: Statement, after: Option<Position>) -> Statement {
+    fn beyond(&self, statement: Statement, after: Option<&Position>) -> Statement {
         match after {
             None => statement,
-            Some(Position::Id(id)) => statement.sql(" AND id > ").big_int(id),
-            Some(Position::RecycleTime(time, id)) => self.compare_pair(statement, PairOrder::Beyond, time, id),
+            Some(Position::Id(id)) => statement.sql(" AND id > ").big_int(*id),
+            Some(Position::RecycleTime(time, id)) => self.compare_pair(statement, PairOrder::Beyond, time, *id),
         }
     }
 
     /// Compares (recycle_time, id) with a place, in the form whose whole index range the backend uses: PostgreSQL
     /// and SQLite want row values, MariaDB wants them written out.
-    fn compare_pair(&self, statement: Statement, order: PairOrder, time: NaiveDateTime, id: i64) -> Statement {
+    fn compare_pair(&self, statement: Statement, order: PairOrder, time: &str, id: i64) -> Statement {
         let (row, apart, tied) = match order {
             PairOrder::Beyond => (" AND (recycle_time, id) > (", " AND (recycle_time > ", " AND id > "),
             PairOrder::UpTo => (" AND (recycle_time, id) <= (", " AND (recycle_time < ", " AND id <= "),
         };
         match self.backend {
             Backend::Sqlite | Backend::Postgres => {
-                statement.sql(row).wall_clock(time, self.backend).sql(", ").big_int(id).sql(")")
+                statement.sql(row).wall_clock_text(time, self.backend).sql(", ").big_int(id).sql(")")
             }
             Backend::Mysql => statement
                 .sql(apart)
-                .wall_clock(time, self.backend)
+                .wall_clock_text(time, self.backend)
                 .sql(" OR (recycle_time = ")
-                .wall_clock(time, self.backend)
+                .wall_clock_text(time, self.backend)
                 .sql(tied)
                 .big_int(id)
                 .sql("))"),
         }
+    }
+}
+
+/// A recycle time of the calendar in a text that compares as the time does. Other programs write texts to SQLite that
+/// Diesel cannot read, and some that another text would stand for.
+fn time_as_text(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Sqlite => "recycle_time",
+        Backend::Postgres => "to_char(recycle_time, 'YYYY-MM-DD HH24:MI:SS.US')",
+        Backend::Mysql => "CAST(recycle_time AS CHAR)",
     }
 }
 
@@ -285,16 +310,16 @@ enum PairOrder {
 
 #[derive(QueryableByName)]
 struct LastByTime {
-    #[diesel(sql_type = Timestamp)]
-    recycle_time: NaiveDateTime,
+    #[diesel(sql_type = Text)]
+    text: String,
     #[diesel(sql_type = BigInt)]
     id: i64,
 }
 
 #[derive(QueryableByName)]
 struct Oldest {
-    #[diesel(sql_type = Nullable<Timestamp>)]
-    oldest: Option<NaiveDateTime>,
+    #[diesel(sql_type = Nullable<Text>)]
+    oldest: Option<String>,
 }
 
 #[derive(QueryableByName)]
@@ -316,6 +341,6 @@ pub(crate) struct Sample {
     pub(crate) called: String,
     #[diesel(sql_type = SmallInt)]
     pub(crate) status: i16,
-    #[diesel(sql_type = Nullable<Timestamp>)]
-    pub(crate) recycle_time: Option<NaiveDateTime>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) recycle_time: Option<String>,
 }

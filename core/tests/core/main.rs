@@ -6,6 +6,7 @@ mod conformance;
 mod contention;
 mod drift;
 mod errors;
+mod hostile;
 mod kit;
 mod lanes;
 mod model;

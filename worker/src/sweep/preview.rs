@@ -112,8 +112,7 @@ impl fmt::Display for PreviewReport {
             if !preview.sample.is_empty() {
                 writeln!(f, "\nSome of those that would go:")?;
                 for number in &preview.sample {
-                    let recycle_time =
-                        number.recycle_time.map_or_else(|| "no recycle time".to_owned(), |time| time.to_string());
+                    let recycle_time = number.recycle_time.as_deref().unwrap_or("no recycle time");
                     writeln!(f, "  {:<24} {:<10} {recycle_time}", number.called, status(number.status))?;
                 }
             }

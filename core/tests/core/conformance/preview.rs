@@ -73,8 +73,8 @@ on_each_backend! {
                 let is_one = all.iter().any(|number| {
                     number.custom_field.as_deref() == batch.as_str()
                         && number.status == 0
-                        && (mask(&number.called), number.status, number.recycle_time)
-                            == (shown.called.clone(), shown.status, shown.recycle_time)
+                        && (mask(&number.called), number.status, number.recycle_time.map(|time| time.to_string()))
+                            == (shown.called.clone(), shown.status, shown.recycle_time.clone())
                 });
                 assert!(is_one, "{shown:?} is none of {members}");
             }
