@@ -12,7 +12,7 @@ use super::connection::{Backend, write_transaction};
 use super::runs::{self, DEAD_AFTER};
 use super::schema::campaign_lease;
 use super::statement::Statement;
-use super::{AnyConnection, StoreError};
+use super::{AnyConnection, StoreError, ledger};
 use crate::campaign::CampaignId;
 use crate::run::{Run, RunState};
 
@@ -32,6 +32,8 @@ pub(crate) fn take(
     run_id: i64,
     now: NaiveDateTime,
 ) -> Result<Lease, StoreError> {
+    // Where the clock has stepped forward, this run itself would look dead.
+    ledger::beat(conn, run_id, now)?;
     // A holder that is only asleep finds out with its next chunk that it has lost the run.
     runs::interrupt_dead(conn, now)?;
     match try_take(conn, campaign, run_id, now) {

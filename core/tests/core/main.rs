@@ -15,4 +15,5 @@ mod restore;
 mod schema;
 mod space;
 mod support;
+mod time;
 mod verify;
