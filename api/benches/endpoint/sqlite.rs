@@ -1,0 +1,153 @@
+//! On SQLite: ours, and the same work without HTTP.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use callsweep_core::store::Backend;
+use callsweep_core::testkit::measure::{self, percentile};
+use callsweep_core::testkit::{TestDatabase, big};
+use diesel::connection::SimpleConnection as _;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::Text;
+use diesel::sqlite::Sqlite;
+
+use crate::Size;
+use crate::data::{Data, Work};
+use crate::ours;
+use crate::process::Failure;
+use crate::report::{Comparison, Goal, Report};
+use crate::turns::{Contender, Run, take_turns};
+use crate::wrk::{self, CLIENTS};
+
+const OURS: &str = "Callsweep, SQLite";
+const ONE_BY_ONE: &str = "SQLite without HTTP, a commit for each";
+const SHARED: &str = "SQLite without HTTP, fifty share a commit";
+/// Deletes that share a commit.
+const SHARE: i64 = 50;
+
+/// Measures ours beside SQLite alone.
+pub(crate) fn measure(size: Size, report: &mut Report) -> Result<(), Failure> {
+    if report.lacks("SQLite", wrk::installed(), wrk::MISSING) {
+        return Ok(());
+    }
+    let data = Data { numbers: size.numbers };
+    let full = big::database(Backend::Sqlite, data.numbers);
+    report.version(measure::version(&mut full.connect()));
+    let dir = tempfile::tempdir()?;
+    let contenders = [
+        ours::contender(OURS, size, data, dir.path()),
+        Contender::new(ONE_BY_ONE, |database| alone(size, data, database, CLIENTS, 1)),
+        Contender::new(SHARED, |database| alone(size, data, database, 1, SHARE)),
+    ];
+    let comparisons =
+        [Comparison::new(OURS, ONE_BY_ONE, &[Goal::RateAtLeast(2.0)]), Comparison::new(OURS, SHARED, &[])];
+    let measured = take_turns(size, &full, data, &contenders)?;
+    report.add(&comparisons, &measured)
+}
+
+/// A connection as the endpoint has them: each commit is on disk.
+fn connect(database: &TestDatabase) -> Result<SqliteConnection, Failure> {
+    let file = database.file().ok_or("SQLite has a file")?;
+    let mut conn = SqliteConnection::establish(&file.display().to_string())?;
+    conn.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")?;
+    conn.batch_execute("PRAGMA wal_autocheckpoint = 10000")?;
+    Ok(conn)
+}
+
+/// So many clients take turns on one connection, which is faster than one connection for each: those would sleep
+/// until the writer is done. Each turn removes `share` numbers and commits.
+fn alone(size: Size, data: Data, database: &TestDatabase, clients: i64, share: i64) -> Result<Run, Failure> {
+    let conn = Mutex::new(connect(database)?);
+    let next = AtomicI64::new(0);
+    let load = |seconds: i64| {
+        let time = Duration::from_secs(seconds.unsigned_abs());
+        let begun = Instant::now();
+        let client = || {
+            let mut latencies = Vec::new();
+            while begun.elapsed() < time {
+                let asked = Instant::now();
+                let first = next.fetch_add(share, Ordering::Relaxed);
+                let mut conn = conn.lock().unwrap_or_else(PoisonError::into_inner);
+                conn.immediate_transaction(|conn| (first..first + share).try_for_each(|k| remove(conn, data, k)))?;
+                drop(conn);
+                latencies.push(asked.elapsed().as_secs_f64() * 1e3);
+            }
+            Ok::<_, diesel::result::Error>(latencies)
+        };
+        let all: Result<Vec<_>, Failure> = thread::scope(|scope| {
+            let clients: Vec<_> = (0..clients).map(|_| scope.spawn(client)).collect();
+            let join = |client: thread::ScopedJoinHandle<'_, QueryResult<Vec<f64>>>| {
+                Ok(client.join().map_err(|_| "a client panicked")??)
+            };
+            clients.into_iter().map(join).collect()
+        });
+        Ok::<_, Failure>((all?.concat(), begun.elapsed()))
+    };
+    load(size.warm_up)?;
+    let warm = next.load(Ordering::Relaxed);
+    let (latencies, took) = load(size.seconds)?;
+    let answered = next.load(Ordering::Relaxed);
+    let work = Work { answered, in_flight: 0, ledger: true };
+    Ok(Run { rate: wrk::real(answered - warm) / took.as_secs_f64(), p99_ms: percentile(&latencies, 0.99), work })
+}
+
+const COPY: &str = "INSERT INTO call_data_history \
+    SELECT campaign_id, id, session_id, called, caller, custom_field, call_data, priority, recycle_time, status, \
+        created_at, updated_at, '2026-01-01 00:00:00', ? \
+    FROM call_data WHERE campaign_id = ? AND session_id = ? AND status = 0";
+const DELETE: &str = "DELETE FROM call_data WHERE campaign_id = ? AND session_id = ? AND status = 0";
+const ACCOUNT: &str = "INSERT INTO purge_run (\
+    id, kind, actor, vdn_id, campaign_id, criteria, archive_history, state, matched, deleted, archived, barred, \
+    barred_call_ongoing, barred_call_completed, barred_ongoing_task, barred_unknown_status, chunks, started_at, \
+    heartbeat_at, finished_at, request_key, result_code, request_id, client_address, owner, restored, pruned) \
+    VALUES (?, 'request', 'bench', 1, ?, '{\"sessionId\":\"s1\"}', 1, 'succeeded', 1, 1, 1, 0, 0, 0, 0, 0, 1, \
+    '2026-01-01 00:00:00', '2026-01-01 00:00:00', '2026-01-01 00:00:00', ?, '0200000', ?, '127.0.0.1', 'bench', 0, 0)";
+
+/// What one request asks for, inside the caller's transaction.
+fn remove(conn: &mut SqliteConnection, data: Data, k: i64) -> QueryResult<()> {
+    let target = data.target(k);
+    let (run, campaign, session_id) = (k.to_string(), target.campaign.to_string(), target.session_id);
+    // As long as the endpoint's, and in no order, as digests are.
+    let request_key = format!("signature:{session_id:0<64}");
+    for (sql, values) in [
+        (COPY, &[&run, &campaign, &session_id][..]),
+        (DELETE, &[&campaign, &session_id]),
+        (ACCOUNT, &[&run, &campaign, &request_key, &session_id]),
+    ] {
+        let changed = Prepared { sql, values }.execute(conn)?;
+        if changed != 1 {
+            return Err(diesel::result::Error::NotFound);
+        }
+    }
+    Ok(())
+}
+
+/// A statement with texts for its question marks; SQLite makes numbers of them where a column is one. It is
+/// prepared once, which `diesel::sql_query` is not.
+struct Prepared<'a> {
+    sql: &'a str,
+    values: &'a [&'a String],
+}
+
+impl QueryFragment<Sqlite> for Prepared<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        let mut values = self.values.iter();
+        for piece in self.sql.split_inclusive('?') {
+            out.push_sql(piece.trim_end_matches('?'));
+            if let Some(value) = values.next() {
+                out.push_bind_param::<Text, _>(*value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl QueryId for Prepared<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Conn> RunQueryDsl<Conn> for Prepared<'_> {}
