@@ -85,8 +85,8 @@ fn insert(backend: Backend, rows: i64) -> String {
     let recycle_time = match backend {
         Backend::Postgres => format!("TIMESTAMP '{FIRST_DAY}' + ({seconds}) * INTERVAL '1 second'"),
         Backend::Mysql => format!("CAST('{FIRST_DAY}' AS DATETIME(6)) + INTERVAL ({seconds}) SECOND"),
-        // As Diesel writes times.
-        Backend::Sqlite => format!("datetime('{FIRST_DAY}', ({seconds}) || ' seconds') || '.000000'"),
+        // As Diesel writes times: a fraction of zero is left out. SQLite compares them as text.
+        Backend::Sqlite => format!("datetime('{FIRST_DAY}', ({seconds}) || ' seconds')"),
     };
     let text = |parts: &[&str]| match backend {
         Backend::Mysql => format!("CONCAT({})", parts.join(", ")),
@@ -96,7 +96,7 @@ fn insert(backend: Backend, rows: i64) -> String {
     let custom_field = text(&["'batch-'", "(n - n % 1000)"]);
     let call_data = text(&["'{\"name\":\"somebody\",\"contract\":'", "n", "'}'"]);
     let status = "CASE n % 20 WHEN 0 THEN 1 WHEN 5 THEN 2 WHEN 10 THEN 5 WHEN 15 THEN 6 ELSE 0 END";
-    let created = "'2025-12-01 00:00:00.000000'";
+    let created = "'2025-12-01 00:00:00'";
     let created = if backend == Backend::Postgres { format!("TIMESTAMP {created}") } else { created.to_owned() };
     format!(
         "INSERT INTO call_data (campaign_id, id, session_id, called, caller, custom_field, call_data, priority, \

@@ -1,0 +1,97 @@
+//! Ways to do the same, in turns.
+
+use callsweep_core::testkit::TestDatabase;
+use callsweep_core::testkit::measure::{Table, median, spread, thousands};
+
+use crate::data::{Data, check};
+use crate::{float, limit, ours};
+
+type PeerRun<'a> = Box<dyn Fn(&TestDatabase) -> (i64, f64) + 'a>;
+
+/// One way to do the work.
+pub(crate) enum Way<'a> {
+    /// By hand, in one transaction.
+    OneTransaction,
+    /// A sweep with these flags.
+    Sweep(&'a str),
+    /// Another program. It does all of the work, or says how much it has done; and how many seconds it took.
+    Peer(&'a str, PeerRun<'a>),
+}
+
+/// What one run showed.
+pub(crate) struct Seen {
+    /// Rows a second, from the start of the process to its end.
+    pub(crate) speed: f64,
+    /// Rows a second of the run alone.
+    pub(crate) run_speed: f64,
+    pub(crate) slowest_chunk_ms: Option<f64>,
+    pub(crate) peak_mib: Option<f64>,
+}
+
+impl Way<'_> {
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::OneTransaction => "one transaction by hand".to_owned(),
+            Self::Sweep("") => "`sweep`".to_owned(),
+            Self::Sweep(flags) => format!("`sweep {flags}`"),
+            Self::Peer(name, _) => format!("`{name}`"),
+        }
+    }
+
+    /// Does the work once, on data of its own, and has it counted.
+    pub(crate) fn run(&self, data: &Data, upto: &str, removable: i64) -> Seen {
+        let db = data.fresh();
+        let (done, seconds, run_seconds, slowest_chunk_ms, peak_mib) = match self {
+            Self::OneTransaction => {
+                let seconds = limit::archive(&db, upto);
+                (removable, seconds, seconds, None, None)
+            }
+            Self::Sweep(flags) => {
+                let swept = ours::sweep(&db, upto, flags, removable);
+                (removable, swept.seconds, swept.run_seconds, Some(swept.slowest_chunk_ms), Some(swept.peak_mib))
+            }
+            Self::Peer(_, run) => {
+                let (done, seconds) = run(&db);
+                (done, seconds, seconds, None, None)
+            }
+        };
+        check(&db, data.rows, done);
+        let (speed, run_speed) = (float(done) / seconds, float(done) / run_seconds);
+        Seen { speed, run_speed, slowest_chunk_ms, peak_mib }
+    }
+}
+
+/// Runs the ways in turns, each time beginning with another one. What each of them showed, in the order of the ways.
+pub(crate) fn take_turns(data: &Data, upto: &str, ways: &[Way<'_>], runs: usize) -> Vec<Vec<Seen>> {
+    let removable = data.removable(upto);
+    let mut seen: Vec<Vec<Seen>> = ways.iter().map(|_| Vec::new()).collect();
+    for run in 0..runs {
+        for turn in 0..ways.len() {
+            let way = (run + turn) % ways.len();
+            seen[way].push(ways[way].run(data, upto, removable));
+        }
+    }
+    seen
+}
+
+/// How many times as fast each run was as the run of `base` in the same turn.
+pub(crate) fn ratios(seen: &[Seen], base: &[Seen], speed: impl Fn(&Seen) -> f64) -> Vec<f64> {
+    seen.iter().zip(base).map(|(one, base)| speed(one) / base.speed).collect()
+}
+
+/// A table of the ways against the first of them.
+pub(crate) fn table(ways: &[Way<'_>], seen: &[Vec<Seen>]) -> Table {
+    let mut table = Table::new(["", "rows/s", "times the first", "the run alone", "slowest chunk"]);
+    for (way, runs) in ways.iter().zip(seen) {
+        let speeds: Vec<f64> = runs.iter().map(|run| run.speed).collect();
+        let slowest: Option<Vec<f64>> = runs.iter().map(|run| run.slowest_chunk_ms).collect();
+        table.row([
+            way.name(),
+            thousands(median(&speeds)),
+            spread(&ratios(runs, &seen[0], |run| run.speed)),
+            format!("{:.2}", median(&ratios(runs, &seen[0], |run| run.run_speed))),
+            slowest.map_or_else(String::new, |ms| format!("{:.0} ms", ms.iter().copied().fold(0.0, f64::max))),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,60 @@
+//! The data of the runs: the same before each, and counted after it.
+
+use std::process::Command;
+
+use callsweep_core::store::{AnyConnection, Backend};
+use callsweep_core::testkit::{TestDatabase, big};
+use diesel::connection::SimpleConnection as _;
+
+/// A table that can be had again and again.
+pub(crate) struct Data {
+    pub(crate) backend: Backend,
+    pub(crate) rows: i64,
+    original: TestDatabase,
+}
+
+impl Data {
+    pub(crate) fn load(backend: Backend, rows: i64) -> Self {
+        Self { backend, rows, original: big::database(backend, rows) }
+    }
+
+    /// Numbers that a sweep up to this time would take.
+    pub(crate) fn removable(&self, upto: &str) -> i64 {
+        let removable = big::removable(&mut self.original.connect(), upto);
+        assert!(removable > 0, "nothing to remove up to {upto}");
+        removable
+    }
+
+    /// A database with all of the data, on a server that has nothing left to do.
+    pub(crate) fn fresh(&self) -> TestDatabase {
+        // MariaDB has no copies of databases: there it is loaded again.
+        let db = TestDatabase::copy_of(&self.original).unwrap_or_else(|| big::database(self.backend, self.rows));
+        settle(&mut db.connect());
+        db
+    }
+}
+
+/// Writes out what is waiting to be written, and reads into memory what would be.
+fn settle(conn: &mut AnyConnection) {
+    let sql = match conn.backend() {
+        // A copy is cold. Autovacuum would come into some runs and not into others.
+        Backend::Postgres => {
+            "CREATE EXTENSION IF NOT EXISTS pg_prewarm;
+             SELECT pg_prewarm(oid::regclass) FROM pg_class WHERE relname LIKE 'call_data%' AND relkind IN ('r', 'i');
+             ALTER TABLE call_data SET (autovacuum_enabled = off);
+             ALTER TABLE call_data_history SET (autovacuum_enabled = off);
+             CHECKPOINT;"
+        }
+        // Waits for purge, and until the table's pages are written.
+        Backend::Mysql => "FLUSH TABLES call_data, call_data_history FOR EXPORT; UNLOCK TABLES;",
+        Backend::Sqlite => "PRAGMA wal_checkpoint(TRUNCATE);",
+    };
+    conn.batch_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    assert!(Command::new("sync").status().is_ok_and(|status| status.success()), "sync");
+}
+
+/// Counts what is left of `rows` numbers after `archived` of them went to history. Those are panics: figures of a run that
+/// did not do its work are worth nothing.
+pub(crate) fn check(db: &TestDatabase, rows: i64, archived: i64) {
+    assert_eq!(big::counts(&mut db.connect()), (rows - archived, archived), "numbers left, and in history");
+}

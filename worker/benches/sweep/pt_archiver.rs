@@ -1,0 +1,74 @@
+//! Against pt-archiver of the Percona Toolkit, on MariaDB.
+
+use std::process::Command;
+use std::time::Instant;
+
+use callsweep_core::store::Backend;
+use callsweep_core::testkit::big::{self, UP_TO_A_QUARTER};
+use callsweep_core::testkit::{TestDatabase, sample};
+use chrono::TimeDelta;
+use diesel::connection::SimpleConnection as _;
+use url::Url;
+
+use crate::compare::{Way, table, take_turns};
+use crate::data::Data;
+use crate::options::Options;
+
+/// Ways to use it: its own defaults, batches that are committed together, and its quickest. Only the last comes to an end
+/// in a time that anybody would wait for; the others archive for a while.
+const MODES: [(&str, bool); 3] = [
+    ("pt-archiver", false),
+    ("pt-archiver --limit 1000 --commit-each", false),
+    ("pt-archiver --limit 5000 --bulk-insert --bulk-delete", true),
+];
+
+pub(crate) fn measure(options: &Options) {
+    let installed = Command::new("pt-archiver").arg("--version").output();
+    let Some(version) = installed.ok().filter(|output| output.status.success()) else {
+        assert!(!options.require_peers, "pt-archiver is not installed: apt-get install percona-toolkit");
+        println!("pt-archiver is not installed (apt-get install percona-toolkit): not measured.\n");
+        return;
+    };
+    let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
+    let data = Data::load(Backend::Mysql, options.rows());
+    println!("### MariaDB: {version}\n");
+    for (mode, to_the_end) in MODES {
+        let seconds = (!to_the_end).then(|| options.while_long().as_secs());
+        let peer = Way::Peer(mode, Box::new(move |db| run(db, mode, seconds)));
+        let ways = [peer, Way::Sweep(""), Way::Sweep("--lanes 2")];
+        println!("{}", table(&ways, &take_turns(&data, UP_TO_A_QUARTER, &ways, options.runs())));
+    }
+}
+
+/// Says how many it archived, and in how many seconds, from start to end of the process.
+fn run(db: &TestDatabase, mode: &str, at_most: Option<u64>) -> (i64, f64) {
+    // It fills the columns that both tables have, and no others: archived_at and run_id need a default for it.
+    let others = "ALTER TABLE call_data_history ALTER COLUMN run_id SET DEFAULT 0,
+                  MODIFY COLUMN archived_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)";
+    db.connect().batch_execute(others).expect("gives the history's own columns defaults");
+    let url: Url = db.url().parse().expect("a URL");
+    let source = format!(
+        "h={},P={},u={},p={},D={},t=call_data,L=1",
+        url.host_str().unwrap_or_default(),
+        url.port().unwrap_or(3306),
+        url.username(),
+        url.password().unwrap_or_default(),
+        url.path().trim_start_matches('/'),
+    );
+    let before = sample::time(UP_TO_A_QUARTER) + TimeDelta::days(1);
+    let mut words = mode.split(' ');
+    let mut command = Command::new(words.next().unwrap_or_default());
+    command.args(words).args(["--source", &source, "--dest", "t=call_data_history"]);
+    command.args(["--where", &format!("status = 0 AND recycle_time < '{}'", before.format("%F %T"))]);
+    command.args(["--no-check-charset", "--no-check-columns", "--no-version-check"]);
+    if let Some(seconds) = at_most {
+        command.args(["--run-time", &format!("{seconds}s")]);
+    }
+    let begun = Instant::now();
+    let output = command.output().expect("starts pt-archiver");
+    let seconds = begun.elapsed().as_secs_f64();
+    assert!(output.status.success(), "{mode}: {}", String::from_utf8_lossy(&output.stderr));
+    let (_, archived) = big::counts(&mut db.connect());
+    assert!(archived > 0, "{mode} archived nothing: {}", String::from_utf8_lossy(&output.stderr));
+    (archived, seconds)
+}

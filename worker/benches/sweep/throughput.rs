@@ -1,0 +1,22 @@
+//! A fifth of the table to history, against the same in one transaction by hand.
+
+use callsweep_core::store::Backend;
+use callsweep_core::testkit::big::UP_TO_A_QUARTER;
+use callsweep_core::testkit::measure::thousands;
+
+use crate::compare::{Way, table, take_turns};
+use crate::data::Data;
+use crate::float;
+use crate::options::Options;
+
+pub(crate) fn measure(options: &Options, backend: Backend) {
+    let data = Data::load(backend, options.rows());
+    let (all, some) = (thousands(float(data.rows)), thousands(float(data.removable(UP_TO_A_QUARTER))));
+    println!("### {backend}: {some} of {all} numbers to history\n");
+    let ways: &[Way<'_>] = match backend {
+        // It has one writer: lanes do nothing.
+        Backend::Sqlite => &[Way::OneTransaction, Way::Sweep(""), Way::Sweep("--chunk-size 50000")],
+        Backend::Postgres | Backend::Mysql => &[Way::OneTransaction, Way::Sweep(""), Way::Sweep("--lanes 2")],
+    };
+    println!("{}", table(ways, &take_turns(&data, UP_TO_A_QUARTER, ways, options.runs())));
+}
