@@ -6,6 +6,8 @@ mod throttle;
 mod worker;
 
 use std::fmt;
+use std::fs;
+use std::io;
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -82,6 +84,14 @@ pub enum SettingsError {
         /// The file.
         path: String,
     },
+    /// The file is there and cannot be read as text.
+    #[error("settings: {path} cannot be read: {reason}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// The system's words.
+        reason: String,
+    },
     /// Values that do not fit each other.
     #[error("settings: {0}")]
     Conflict(String),
@@ -98,6 +108,12 @@ impl Settings {
             return Err(SettingsError::NoSuchFile { path: path.display().to_string() });
         }
         let path = file.unwrap_or_else(|| Path::new(DEFAULT_FILE));
+        // The config crate puts another character where a byte is not UTF-8: a name or a password would be another one.
+        if let Err(error) = fs::read_to_string(path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(SettingsError::Unreadable { path: path.display().to_string(), reason: error.to_string() });
+        }
         let config = Config::builder()
             .add_source(File::from(path).format(FileFormat::Toml).required(false))
             .add_source(Environment::with_prefix("CALLSWEEP").prefix_separator("_").separator("__").try_parsing(true))

@@ -6,7 +6,7 @@ mod rejects;
 mod report;
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::time::Instant;
 
@@ -43,7 +43,11 @@ pub(crate) fn run(args: ImportArgs, settings: &Settings, format: Format, stop: &
     }
     let bar = progress::bytes(size.is_file().then_some(size.len()));
     let rejects = Rejects::new(&args.file, args.rejects)?;
-    let mut records = Records::new(BufReader::new(bar.wrap_read(file)));
+    let mut reader = BufReader::new(bar.wrap_read(file));
+    if let Some(format) = other_format(reader.fill_buf().map_err(cannot_read)?) {
+        return Err(Failure::usage(format_args!("{} is {format}", args.file.display())));
+    }
+    let mut records = Records::new(reader);
     let columns = read_header(&mut records, &args.file)?;
 
     let store = database::open(settings)?;
@@ -76,6 +80,17 @@ pub(crate) fn run(args: ImportArgs, settings: &Settings, format: Format, stop: &
     output::print(format, &report)?;
     outcome?;
     Ok(report.exit())
+}
+
+/// What a file is that begins so, where it is no text in UTF-8 and people take it for one.
+fn other_format(start: &[u8]) -> Option<&'static str> {
+    match start {
+        [0x1f, 0x8b, ..] | [b'P', b'K', 3, 4, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("compressed. Unpack it first"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [1..=255, 0, 1..=255, 0, ..] | [0, 1..=255, 0, 1..=255, ..] => {
+            Some("in UTF-16. Save it in UTF-8")
+        }
+        _ => None,
+    }
 }
 
 fn read_header<R: std::io::BufRead>(records: &mut Records<R>, file: &Path) -> Result<Columns, Failure> {

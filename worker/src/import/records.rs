@@ -107,6 +107,10 @@ impl<R: BufRead> Records<R> {
             return self.unreadable_line().map(Some);
         }
         let original = self.start..self.start + read;
+        // The parser forgives a quote in a wrong place, and so would take the lines up to the next quote for one field.
+        if !quotes_match(&self.window[original.clone()]) {
+            return self.unreadable_line().map(Some);
+        }
         let line = self.line;
         self.line += count_lines(&self.window[original.clone()]);
         self.start += read;
@@ -125,14 +129,16 @@ impl<R: BufRead> Records<R> {
         if let Some(length) = ahead.iter().position(|b| *b == b'\n') {
             let original = self.start..self.start + length;
             self.start += length;
-            let reason = "a quote is opened and not closed";
+            let reason =
+                "its quotes do not match: a field that begins with one ends with one, and others in it are doubled";
             return Ok(Record { line, original: without_line_end(&self.window[original]), fields: Err(reason) });
         }
         let shown = SHOWN_BYTES.min(ahead.len());
         self.bytes[..shown].copy_from_slice(&ahead[..shown]);
         self.window.clear();
         self.start = 0;
-        skip_line(&mut self.input)?;
+        self.input.skip_until(b'\n')?;
+        self.line += 1;
         let reason = "longer than 64 KiB; only its first 1024 bytes are shown here";
         Ok(Record { line, original: &self.bytes[..shown], fields: Err(reason) })
     }
@@ -158,19 +164,23 @@ impl<R: BufRead> Records<R> {
     }
 }
 
-/// Leaves the input before the next line's end.
-fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
-    loop {
-        let buffer = input.fill_buf()?;
-        let (length, found) = match buffer.iter().position(|b| *b == b'\n') {
-            Some(length) => (length, true),
-            None => (buffer.len(), buffer.is_empty()),
-        };
-        input.consume(length);
-        if found {
-            return Ok(());
+/// Whether each quoted field ends with its quote.
+fn quotes_match(record: &[u8]) -> bool {
+    let (mut begins, mut quoted) = (true, false);
+    let mut bytes = record.iter().peekable();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' if quoted => match bytes.peek() {
+                Some(b'"') => _ = bytes.next(),
+                None | Some(b',' | b'\r' | b'\n') => quoted = false,
+                Some(_) => return false,
+            },
+            b'"' if begins => quoted = true,
+            _ => {}
         }
+        begins = !quoted && *byte == b',';
     }
+    true
 }
 
 #[allow(clippy::naive_bytecount, reason = "a record is short")]
@@ -223,6 +233,9 @@ mod tests {
     #[test]
     fn an_open_quote_costs_one_line() {
         assert_eq!(read(b"1,a\n2,\"b\n3,c\n4,d"), ["1: 1|a", "2! 2,\"b", "3: 3|c", "4: 4|d"]);
+        // A later quote closes nothing: it stands in the middle of a field.
+        assert_eq!(read(b"1,\"a\n2,b\"c\n3,\"d\"\n"), ["1! 1,\"a", "2: 2|b\"c", "3: 3|d"]);
+        assert_eq!(read(b"1,\"a\"b\n2,c\n"), ["1! 1,\"a\"b", "2: 2|c"]);
         let mut far = b"1,\"a\n".to_vec();
         far.extend(b"2,b\n".repeat(RECORD_MAX_BYTES));
         let records = read(&far);

@@ -9,6 +9,7 @@ mod doctor;
 mod generate;
 mod held;
 mod import;
+mod input;
 mod metrics;
 mod migrate;
 mod policies;
