@@ -14,20 +14,21 @@ use callsweep_core::purge::{Engine, Outcome, PurgeReport, StopReason};
 use callsweep_core::result_code::ResultCode;
 use callsweep_core::run::{NewRun, RequestOrigin, Run, RunKind, RunState, Target};
 use percent_encoding::percent_decode_str;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 use crate::answer::{self, Answer, Detail};
 use crate::auth::canonical::WireRequest;
 use crate::auth::{Caller, Keys};
 use crate::body::DeleteCall;
 use crate::connections::Busy;
-use crate::limits::{InFlight, Limits, OverLimit};
+use crate::gather::{Gather, Work};
+use crate::limits::{Limits, OverLimit};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::replay::{self, BadKey, Done};
 use crate::telemetry::AccessLog;
+use crate::work::{self, NotDone};
 
 /// What the endpoint works with.
 #[derive(Debug)]
@@ -38,8 +39,12 @@ pub struct Endpoint {
     pub keys: ArcSwap<Keys>,
     /// How much they may ask for.
     pub limits: Limits,
-    /// Where requests wait for the database.
+    /// Where requests for a few numbers wait to be done together.
+    pub gather: Gather,
+    /// Where the others wait for the database.
     pub queue: Queue,
+    /// How long a request waits for its turn.
+    pub queue_timeout: Duration,
     /// Counts what happens.
     pub metrics: Metrics,
     /// Whether a request that is sent again gets the first answer.
@@ -118,8 +123,7 @@ async fn answer(
         key: repeat_key,
         request: Some(RequestOrigin { id: log.id().to_owned(), client_address }),
     };
-    let seat = endpoint.queue.enter().await.ok_or_else(busy)?;
-    remove(endpoint.clone(), run, log, (in_flight, seat)).await
+    remove(endpoint, Work { run, in_flight }, log).await
 }
 
 fn bad_idempotency_key() -> Answer {
@@ -235,50 +239,31 @@ fn authenticate(request: &HttpRequest, body: &[u8], endpoint: &Endpoint, log: &A
     })
 }
 
-/// Runs the engine. It blocks: not on an async thread. What is `held` is held until the work has ended, which may be
-/// after the client went away.
-async fn remove(
-    endpoint: web::Data<Endpoint>,
-    run: NewRun,
-    log: &mut AccessLog,
-    held: (InFlight, OwnedSemaphorePermit),
-) -> Result<Answer, Answer> {
-    let span = Span::current();
-    let done = web::block(move || {
-        let done = span.in_scope(|| replay::execute(&endpoint.engine, &run));
-        match &done {
-            Ok(Done::Now(report)) => endpoint.metrics.removed(&report.counts),
-            Ok(Done::Before(_)) => {
-                endpoint.metrics.replayed.inc();
-            }
-            _ => {}
-        }
-        drop(held);
-        done
-    });
-    match done.await {
-        Ok(Ok(Done::Now(report))) => {
+/// Lets the engine do it, and says what came of it.
+async fn remove(endpoint: &web::Data<Endpoint>, work: Work, log: &mut AccessLog) -> Result<Answer, Answer> {
+    match work::work(endpoint, work, endpoint.queue_timeout).await {
+        Ok(Done::Now(report)) => {
             log.report(&report);
             Ok(answer_to(&report))
         }
-        Ok(Ok(Done::Before(run))) => {
+        Ok(Done::Before(run)) => {
             log.replayed(&run);
             Ok(answer_again(&run))
         }
-        Ok(Ok(Done::UnderWay)) => Err(busy()),
-        Ok(Ok(Done::OtherRequest)) => {
+        Ok(Done::UnderWay) | Err(NotDone::Busy) => Err(busy()),
+        Ok(Done::OtherRequest) => {
             let (english, chinese) =
                 ("Idempotency-Key: belongs to another request", "Idempotency-Key：已用于另一个请求");
             Err(Answer::refusal(StatusCode::UNPROCESSABLE_ENTITY, english, chinese))
         }
-        Ok(Err(error)) => {
+        Err(NotDone::Error(error)) => {
             if matches!(error, Error::Store(_)) {
                 log.failed(&error);
             }
             Err(answer_to_error(&error, 0))
         }
-        Err(error) => {
-            log.failed(&error);
+        Err(NotDone::Panicked) => {
+            log.failed(&"its work panicked");
             let (english, chinese) = ("the server failed", "服务器内部错误");
             Err(Answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, english, chinese))
         }

@@ -1,7 +1,8 @@
 //! The documented endpoint of Callsweep: deletes outbound numbers over signed HTTP calls.
 //!
 //! A request passes through [`delete`], which asks [`auth`] who sent it and [`body`] what it wants, lets the engine
-//! of `callsweep-core` do it, and writes an [`answer`]. [`limits`] and [`queue`] hold back what is too much;
+//! of `callsweep-core` do it, and writes an [`answer`]. [`work`] brings it there: requests for a few numbers [`gather`] and
+//! are done together, the others wait in the [`queue`]. [`limits`] hold back what is too much;
 //! [`telemetry`] and [`metrics`] tell operators what went on. [`server`] holds it all together; [`cli`] starts it.
 
 pub mod answer;
@@ -14,6 +15,7 @@ pub mod delete;
 pub mod demo;
 pub mod diagnosis;
 pub mod docs;
+pub mod gather;
 pub mod limits;
 pub mod metrics;
 pub mod openapi;
@@ -27,3 +29,4 @@ pub mod server;
 pub mod telemetry;
 pub mod tls;
 pub mod trace;
+pub mod work;

@@ -57,7 +57,8 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 
 /// All counters and gauges. This asks nobody, so that it answers however busy the database is.
 async fn metrics(endpoint: web::Data<Endpoint>, registry: web::Data<Registry>) -> HttpResponse {
-    endpoint.metrics.pool(endpoint.engine.store.pool_use(), endpoint.queue.waiting());
+    let gathered = i64::try_from(endpoint.gather.waiting()).unwrap_or(i64::MAX);
+    endpoint.metrics.pool(endpoint.engine.store.pool_use(), endpoint.queue.waiting() + gathered);
     let mut body = String::new();
     match text::encode(&mut body, &registry) {
         Ok(()) => HttpResponse::Ok().insert_header((CONTENT_TYPE, OPENMETRICS)).body(body),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use callsweep_core::error::Error;
-use callsweep_core::purge::{Control, Engine, PurgeReport, purge, resume};
+use callsweep_core::purge::{Control, Engine, PurgeReport, Unanswered, purge, resume, settle};
 use callsweep_core::result_code::ResultCode;
 use callsweep_core::run::{NewRun, Run, RunState};
 use callsweep_core::store::runs;
@@ -72,12 +72,18 @@ pub enum Done {
     OtherRequest,
 }
 
-/// Runs the engine, unless the same request has been here before.
+/// Runs the engine, unless the same request has been here before. `begun`: it was done with others, and whether it was
+/// committed is not known.
 ///
 /// # Errors
 /// As [`purge`].
-pub fn execute(engine: &Engine, new: &NewRun) -> Result<Done, Error> {
-    match purge(engine, new, &mut Control::unattended()) {
+pub fn execute(engine: &Engine, new: &NewRun, begun: Option<&Unanswered>) -> Result<Done, Error> {
+    let mut control = Control::unattended();
+    let done = match begun {
+        None => purge(engine, new, &mut control),
+        Some(begun) => settle(engine, new, begun, &mut control),
+    };
+    match done {
         Ok(report) => Ok(Done::Now(report)),
         Err(Error::KeyTaken(key)) => first(engine, new, &key),
         Err(error) => Err(error),

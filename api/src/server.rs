@@ -21,6 +21,7 @@ use crate::auth::{Keys, KeysError};
 use crate::connections::Connections;
 use crate::delete::{self, Endpoint};
 use crate::docs;
+use crate::gather::Gather;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::ops::{self, Health};
@@ -72,12 +73,15 @@ pub struct Application {
 fn endpoint(settings: &Settings, store: Store, metrics: Metrics) -> Result<Endpoint, StartError> {
     let api = &settings.api;
     let store = store.with_patience(api.queue_timeout);
-    let queue = Queue::new(seats(&store), api.queue_timeout);
+    let queue = Queue::new(seats(&store));
+    let engine = Engine { store, rules: settings.rules.ongoing_task, pace: Pace::fixed(api.chunk_size) };
     Ok(Endpoint {
-        engine: Engine { store, rules: settings.rules.ongoing_task, pace: Pace::fixed(api.chunk_size) },
+        gather: Gather::start(&engine, &metrics)?,
+        engine,
         keys: ArcSwap::from_pointee(Keys::new(api)?),
         limits: Limits::new(&api.limits),
         queue,
+        queue_timeout: api.queue_timeout,
         metrics,
         replay_answers: api.replay_answers,
         max_body: api.max_body,

@@ -65,12 +65,8 @@ on_each_backend! {
         let held = server.store.connection().unwrap();
         std::thread::scope(|scope| {
             let waiting = [scope.spawn(|| server.send(&call())), scope.spawn(|| server.send(&call().by(LIMITED_KEY)))];
-            // One has the seat and waits for the connection that is held; the other waits for the seat.
-            for _ in 0..2 {
-                eventually("both are under way", || {
-                    server.metric("callsweep_http_requests_in_flight") == 2 && server.metric("callsweep_pool_waiting") == 1
-                });
-            }
+            // Both wait for the connection that is held.
+            eventually("both are under way", || server.metric("callsweep_pool_waiting") == 2);
             assert_limited(&server.send(&call()));
             drop(held);
             for answered in waiting {
@@ -143,7 +139,7 @@ on_each_backend! {
         let held = server.store.connection().unwrap();
         std::thread::scope(|scope| {
             let waiting: Vec<_> = (0..4).map(|_| scope.spawn(|| server.delete(r#"{"sessionId":"1"}"#).count)).collect();
-            eventually("they wait", || server.metric("callsweep_pool_waiting") == 3);
+            eventually("they wait", || server.metric("callsweep_pool_waiting") == 4);
             assert_eq!(http::get(server.ops_address, "/readyz").body, "ready\n");
             assert_eq!(http::get(server.ops_address, "/healthz").status, 200);
             assert_eq!(server.metric("callsweep_pool_connections{state=\"in_use\"}"), 1);

@@ -85,7 +85,8 @@ impl Running<'_> {
         let backend = self.open.engine.store.backend();
         let from = cursor.as_deref().map(str::parse::<Position>).transpose()?;
         // A cursor means a place on the walk that it was made on.
-        let walk = match known_walk.or_else(|| from.as_ref().and_then(|from| Walk::of_cursor(from, &criteria))) {
+        let known = known_walk.or_else(|| Walk::of_value(&criteria)).or_else(|| from.as_ref().map(Walk::of_cursor));
+        let walk = match known {
             Some(walk) => walk,
             None => self.open.retry(|conn| walk::choose(conn, campaign.id, &criteria))?,
         };

@@ -2,10 +2,11 @@
 //!
 //! `run` goes through the campaigns of a run, `campaign` begins and ends one, and its chunks are removed one by one
 //! (`chunks`: requests, and whatever went wrong) or side by side (`lanes`: sweeps). Before each chunk `hold` asks whether
-//! to go on, and `pace` says how large it is.
+//! to go on, and `pace` says how large it is. `group` lets requests for a few numbers share a transaction.
 
 mod campaign;
 mod chunks;
+mod group;
 mod heartbeat;
 mod hold;
 mod lanes;
@@ -24,6 +25,7 @@ use crate::rules::OngoingTask;
 use crate::run::{Counts, RunState};
 use crate::store::{Retries, Store};
 
+pub use group::{MOST_TOGETHER, Together, Unanswered, goes_together, purge_together, settle};
 pub(crate) use open::{OpenRun, beside_a_heartbeat};
 pub use pace::{Lanes, Pace, PaceChange};
 pub use report::{CampaignReport, Outcome, PurgeReport};

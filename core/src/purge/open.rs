@@ -15,7 +15,7 @@ use crate::store::retry::{Retries, retry};
 use crate::store::{AnyConnection, StoreError, runs};
 
 /// How long a client that waits for an answer is let wait for a lock or a server to come back.
-const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a sweep waits: a database server restarts in this time.
 const SWEEP_PATIENCE: Duration = Duration::from_secs(120);
 /// The longest pause after a chunk: a person who wants the run to end should not wait for it.

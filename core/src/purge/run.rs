@@ -20,8 +20,17 @@ use crate::store::{StoreError, Transient, campaigns, controls, drift, numbers, r
 /// Only while nothing has begun: no such campaign (where the run has one), another run has its key, or the database cannot
 /// be reached. After that the report says how the run ended.
 pub fn purge(engine: &Engine, new: &NewRun, control: &mut Control<'_>) -> Result<PurgeReport, Error> {
-    let store = &engine.store;
-    let row = RunRow::new(store.ids().next_id(), new, store.clock().timestamp())?;
+    purge_as(engine, engine.store.ids().next_id(), new, control)
+}
+
+/// As [`purge`], under this id.
+pub(super) fn purge_as(
+    engine: &Engine,
+    run_id: i64,
+    new: &NewRun,
+    control: &mut Control<'_>,
+) -> Result<PurgeReport, Error> {
+    let row = RunRow::new(run_id, new, engine.store.clock().timestamp())?;
     let plan = Plan {
         criteria: new.criteria.clone(),
         bounds: new.bounds,

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 
 use super::accounted::{self, Entry, InDoubt, accounted};
 use super::ledger::Books;
-use super::moving::{Direction, Move, rows};
+use super::moving::{Direction, Move, Under, rows};
 use super::statement::Statement;
 use super::window::{Scope, Window};
 use super::{AnyConnection, StoreError, campaigns};
@@ -101,7 +101,7 @@ fn take(
     let restrict = |head: Statement| scope.restrict(head, window).sql(" AND status = ").small_int(REMOVABLE as i16);
     if let Some(run_id) = archive_into {
         let which = restrict(Statement::default());
-        let moved = Move { direction: Direction::Archive { run_id, now }, which }.run(conn)?;
+        let moved = Move { direction: Direction::Archive { run: Under::Run(run_id), now }, which }.run(conn)?;
         return Ok((moved, moved));
     }
     let deleted = restrict(Statement::new("/* chunk::delete */ DELETE FROM call_data WHERE ")).execute(conn)?;

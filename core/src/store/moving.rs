@@ -21,10 +21,32 @@ pub(super) struct Move {
 }
 
 pub(super) enum Direction {
-    /// Into history, under this run.
-    Archive { run_id: i64, now: NaiveDateTime },
+    /// Into history, under a run.
+    Archive { run: Under, now: NaiveDateTime },
     /// Back out of history.
     Restore,
+}
+
+/// Under which run numbers go to history.
+pub(super) enum Under {
+    /// All under this one.
+    Run(i64),
+    /// Each (id, run) under its own; never empty.
+    ByNumber(Vec<(i64, i64)>),
+}
+
+impl Under {
+    fn column(&self, statement: Statement) -> Statement {
+        match self {
+            Self::Run(run) => statement.big_int(*run),
+            Self::ByNumber(numbers) => {
+                let cases = super::statement::padded(numbers).fold(statement.sql("CASE id"), |cases, (id, run)| {
+                    cases.sql(" WHEN ").big_int(*id).sql(" THEN ").big_int(*run)
+                });
+                cases.sql(" END")
+            }
+        }
+    }
 }
 
 impl Move {
@@ -67,11 +89,11 @@ impl Move {
 
     /// `INSERT INTO … SELECT … FROM `
     fn copy(&self, head: Statement) -> Statement {
-        match self.direction {
-            Direction::Archive { run_id, now } => {
+        match &self.direction {
+            Direction::Archive { run, now } => {
                 let into =
                     head.sql("INSERT INTO call_data_history (").sql(COLUMNS).sql(", archived_at, run_id) SELECT ");
-                into.sql(COLUMNS).sql(", ").timestamp(now).sql(", ").big_int(run_id).sql(" FROM ")
+                run.column(into.sql(COLUMNS).sql(", ").timestamp(*now).sql(", ")).sql(" FROM ")
             }
             Direction::Restore => {
                 let into = head.sql("INSERT INTO call_data (").sql(COLUMNS).sql(") SELECT ");

@@ -1,4 +1,5 @@
-//! The predicate of the criteria. Preview, count, copy and delete all use this one text.
+//! The predicate of the criteria. Preview, count, copy and delete all use this one text; [`one_of`] is the same for
+//! several requests at once.
 
 use super::connection::Backend;
 use super::statement::Statement;
@@ -26,6 +27,45 @@ pub(super) fn leading(statement: Statement, criteria: &Criteria, walk: Walk, bac
             None => statement,
         },
     }
+}
+
+/// A filter that a number passes by one of its values, and no other filter beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum ByValue {
+    SessionId,
+    Called,
+}
+
+impl ByValue {
+    /// The filter and its value, where the criteria are that alone. A customField names a batch.
+    pub(crate) fn of(criteria: &Criteria) -> Option<(Self, &str)> {
+        match (criteria.session_id(), criteria.called(), criteria.custom_field(), criteria.recycle()) {
+            (Some(session_id), None, None, None) => Some((Self::SessionId, session_id.as_str())),
+            (None, Some(called), None, None) => Some((Self::Called, called.as_str())),
+            _ => None,
+        }
+    }
+
+    pub(super) fn column(self) -> &'static str {
+        match self {
+            Self::SessionId => "session_id",
+            Self::Called => "called",
+        }
+    }
+
+    /// The walk that goes by the same index.
+    pub(crate) fn walk(self) -> Walk {
+        match self {
+            Self::SessionId => Walk::SessionId,
+            Self::Called => Walk::Called,
+        }
+    }
+}
+
+/// ` AND …` for numbers that pass the filter by any of the values.
+pub(super) fn one_of(statement: Statement, by: ByValue, values: &[&str]) -> Statement {
+    let column = statement.sql(" AND ").sql(by.column()).sql(" IN (");
+    column.list(values, |list, value| list.text(value)).sql(")")
 }
 
 fn equal(statement: Statement, condition: &'static str, value: Option<&str>) -> Statement {

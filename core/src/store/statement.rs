@@ -71,10 +71,23 @@ impl Statement {
         }
     }
 
+    /// The values of an IN, at least one, separated by commas, as [`padded`].
+    pub(crate) fn list<T>(self, values: &[T], push: impl Fn(Self, &T) -> Self) -> Self {
+        let separated = |(list, separator), value| (push(Self::sql(list, separator), value), ", ");
+        padded(values).fold((self, ""), separated).0
+    }
+
     pub(crate) fn append(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
     }
+}
+
+/// The values, the last repeated up to a power of two: statements whose lists differ in length a little have one text,
+/// and are prepared once.
+pub(crate) fn padded<T>(values: &[T]) -> impl Iterator<Item = &T> {
+    let places = values.len().next_power_of_two();
+    values.iter().chain(values.last().into_iter().cycle()).take(places)
 }
 
 impl<DB> QueryFragment<DB> for Statement

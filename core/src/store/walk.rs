@@ -42,14 +42,22 @@ impl Walk {
         }
     }
 
-    /// The walk that a cursor was made on. `None`: a filter on one value decides it, the same each time.
-    pub(crate) fn of_cursor(cursor: &Position, criteria: &Criteria) -> Option<Self> {
-        let by_value =
-            criteria.session_id().is_some() || criteria.called().is_some() || criteria.custom_field().is_some();
+    /// The walk of criteria that ask for one value: by the index of that value, the same each time.
+    pub(crate) fn of_value(criteria: &Criteria) -> Option<Self> {
+        if criteria.session_id().is_some() {
+            Some(Self::SessionId)
+        } else if criteria.called().is_some() {
+            Some(Self::Called)
+        } else {
+            criteria.custom_field().map(|_| Self::CustomField)
+        }
+    }
+
+    /// The walk that a cursor was made on.
+    pub(crate) fn of_cursor(cursor: &Position) -> Self {
         match cursor {
-            _ if by_value => None,
-            Position::Id(_) => Some(Self::PrimaryKey),
-            Position::RecycleTime(..) => Some(Self::RecycleTime),
+            Position::Id(_) => Self::PrimaryKey,
+            Position::RecycleTime(..) => Self::RecycleTime,
         }
     }
 
@@ -90,12 +98,8 @@ const MANY: i64 = 200_000;
 
 /// Chooses the walk. A filter on one value leads by its own index; a recycle filter by the share that it matches.
 pub(crate) fn choose(conn: &mut AnyConnection, campaign: CampaignId, criteria: &Criteria) -> Result<Walk, StoreError> {
-    if criteria.session_id().is_some() {
-        return Ok(Walk::SessionId);
-    } else if criteria.called().is_some() {
-        return Ok(Walk::Called);
-    } else if criteria.custom_field().is_some() {
-        return Ok(Walk::CustomField);
+    if let Some(walk) = Walk::of_value(criteria) {
+        return Ok(walk);
     }
     let all = Statement::new("SELECT id FROM call_data WHERE campaign_id = ").big_int(campaign.get());
     let backend = conn.backend();

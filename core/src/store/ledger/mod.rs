@@ -75,12 +75,31 @@ pub(crate) fn save(conn: &mut AnyConnection, before: &Books, next: &Books) -> Re
 
 /// Puts a run into the ledger.
 pub(crate) fn insert_run(conn: &mut AnyConnection, run: &RunRow) -> Result<(), StoreError> {
-    use diesel::result::{DatabaseErrorKind, Error};
-    match diesel::insert_into(purge_run::table).values(run).execute(conn) {
-        // The id is this process's own: only the key can be another run's.
-        Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) if run.request_key.is_some() => {
-            Err(StoreError::KeyTaken)
+    key_taken(diesel::insert_into(purge_run::table).values(run).execute(conn), run.request_key.is_some())
+}
+
+/// Puts runs into the ledger by one statement.
+pub(crate) fn insert_runs(conn: &mut AnyConnection, runs: &[RunRow]) -> Result<(), StoreError> {
+    let have_keys = runs.iter().any(|run| run.request_key.is_some());
+    match conn {
+        // Nothing is between the program and its SQLite that one statement would save.
+        AnyConnection::Sqlite(_) => runs.iter().try_for_each(|run| insert_run(conn, run)),
+        #[cfg(feature = "postgres")]
+        AnyConnection::Postgres(postgres) => {
+            key_taken(diesel::insert_into(purge_run::table).values(runs).execute(postgres), have_keys)
         }
+        #[cfg(feature = "mysql")]
+        AnyConnection::Mysql(mysql) => {
+            key_taken(diesel::insert_into(purge_run::table).values(runs).execute(mysql), have_keys)
+        }
+    }
+}
+
+fn key_taken(inserted: QueryResult<usize>, has_key: bool) -> Result<(), StoreError> {
+    use diesel::result::{DatabaseErrorKind, Error};
+    match inserted {
+        // The id is this process's own: only the key can be another run's.
+        Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) if has_key => Err(StoreError::KeyTaken),
         done => Ok(done.map(|_| ())?),
     }
 }

@@ -1,0 +1,319 @@
+//! Requests that share a transaction: each keeps its own result, and none touches another's.
+
+use callsweep_core::bounds::Bounds;
+use callsweep_core::campaign::{CampaignId, CampaignStatus};
+use callsweep_core::clock::Clock;
+use callsweep_core::number::{NewNumber, NumberStatus};
+use callsweep_core::on_each_backend;
+use callsweep_core::purge::{
+    Control, Engine, Outcome, PurgeReport, Together, goes_together, purge, purge_together, settle,
+};
+use callsweep_core::result_code::ResultCode;
+use callsweep_core::rules::OngoingTask;
+use callsweep_core::run::{NewRun, RunKind};
+use callsweep_core::settings::DatabaseSettings;
+use callsweep_core::store::runs::{self, RunFilter};
+use callsweep_core::store::{AnyConnection, Backend, Store};
+use callsweep_core::testkit::sample::{self, number};
+use callsweep_core::testkit::{TestDatabase, tables};
+
+use crate::proxy::{self, Loses};
+use crate::support::{STATUSES, campaign, engine, execute, ledger_of, manual, nothing_is_violated};
+
+/// A call of the endpoint for what has this sessionId, to be archived.
+fn request(campaign: CampaignId, session_id: &str) -> NewRun {
+    let run = manual(campaign, &format!(r#"{{"sessionId":"{session_id}"}}"#), true);
+    let key = Some(format!("{campaign} {session_id}"));
+    NewRun { kind: RunKind::Request, key, ..run }
+}
+
+fn requests(campaign: CampaignId, ids: impl IntoIterator<Item = i64>) -> Vec<NewRun> {
+    ids.into_iter().map(|id| request(campaign, &format!("s{id}"))).collect()
+}
+
+fn ten(db: &TestDatabase) -> CampaignId {
+    campaign(db, 1, &(1..=10).map(number).collect::<Vec<_>>())
+}
+
+fn together(engine: &Engine, runs: &[NewRun]) -> Vec<Together> {
+    purge_together(engine, &mut engine.store.connection().unwrap(), runs)
+}
+
+#[track_caller]
+fn done(together: &Together) -> &PurgeReport {
+    match together {
+        Together::Done(report) => report,
+        other => panic!("not done: {other:?}"),
+    }
+}
+
+/// How many numbers went for each request; `None`: it is to be done by itself.
+fn gone(together: &[Together]) -> Vec<Option<i64>> {
+    together.iter().map(|one| matches!(one, Together::Done(_)).then(|| done(one).counts.deleted)).collect()
+}
+
+/// What the ledger and history say of a group is what it reports.
+fn check(db: &TestDatabase, engine: &Engine, results: &[Together]) {
+    let mut conn = db.connect();
+    let filter = RunFilter { limit: u32::MAX, ..RunFilter::default() };
+    let reports: Vec<_> = results.iter().filter(|one| matches!(one, Together::Done(_))).map(done).collect();
+    assert_eq!(runs::list(&mut conn, &filter).unwrap().len(), reports.len());
+    for report in reports {
+        let row = ledger_of(&mut conn, report);
+        assert_eq!(
+            (row.state.as_str(), row.result_code.as_deref()),
+            ("succeeded", Some(report.result_code().as_str()))
+        );
+        assert!(row.finished_at.is_some());
+        let of_run = |row: &tables::HistoryRow| row.run_id == report.run_id;
+        let moved = tables::history(&mut conn, report.campaigns[0].target.campaign_id);
+        assert_eq!(i64::try_from(moved.iter().filter(|row| of_run(row)).count()).unwrap(), report.counts.archived);
+    }
+    nothing_is_violated(&engine.store);
+}
+
+on_each_backend! {
+    fn each_keeps_its_own_result(db) {
+        let (here, there) = (ten(db), campaign(db, 2, &(11..=13).map(number).collect::<Vec<_>>()));
+        let mut runs = requests(here, 1..=4);
+        runs.extend(requests(there, [12, 99]));
+        runs[1].archive_history = false;
+        let before = tables::numbers(&mut db.connect(), here);
+        let engine = engine(db.store(), 5_000);
+        let results = together(&engine, &runs);
+        assert_eq!(gone(&results), [Some(1), Some(1), Some(1), Some(1), Some(1), Some(0)]);
+        check(db, &engine, &results);
+        let mut conn = db.connect();
+        assert_eq!(Vec::from_iter(tables::ids(&mut conn, here)), Vec::from_iter(5..=10));
+        assert_eq!(Vec::from_iter(tables::ids(&mut conn, there)), [11, 13]);
+        // Each under the run of its request, and as it was.
+        let moved = tables::history(&mut conn, here);
+        let of = |place: usize| done(&results[place]).run_id;
+        let wanted = [(1, of(0)), (3, of(2)), (4, of(3))];
+        assert_eq!(moved.iter().map(|row| (row.number.id, row.run_id)).collect::<Vec<_>>(), wanted);
+        assert!(moved.iter().all(|row| before.contains(&row.number)));
+        let row = ledger_of(&mut conn, done(&results[5]));
+        assert_eq!((row.chunks, row.cursor), (0, None));
+    }
+
+    fn it_reports_what_the_engine_reports_by_itself(db) {
+        let numbers = |first: i64| -> Vec<NewNumber> {
+            let of = |(id, status)| NewNumber { id, status, session_id: number(1).session_id, ..number(id) };
+            (first..).zip(STATUSES).map(of).collect()
+        };
+        let (here, there) = (campaign(db, 1, &numbers(1)), campaign(db, 2, &numbers(1)));
+        let engine = engine(db.store(), 5_000);
+        for (session_id, archive_history) in [("s1", true), ("s1", true), ("nobody", false)] {
+            let run = |campaign| NewRun { archive_history, key: None, ..request(campaign, session_id) };
+            let result = together(&engine, &[run(here)]);
+            let (together, alone) = (done(&result[0]), purge(&engine, &run(there), &mut Control::unattended()).unwrap());
+            let told = |report: &PurgeReport| {
+                let campaign = &report.campaigns[0];
+                (report.counts, report.chunks, report.result_code(), campaign.counts, campaign.chunks, campaign.walk)
+            };
+            assert_eq!(told(together), told(&alone));
+            let row = |report: &PurgeReport| {
+                let row = ledger_of(&mut db.connect(), report);
+                (row.kind, row.actor, row.criteria, row.state, row.result_code, row.counts, row.chunks, row.cursor, row.owner)
+            };
+            assert_eq!(row(together), row(&alone));
+        }
+        nothing_is_violated(&engine.store);
+    }
+
+    fn barred_numbers_stay_and_are_told_to_whom_asked(db) {
+        let with = |(id, status): (i64, NumberStatus)| NewNumber { status, session_id: number(1).session_id, ..number(id) };
+        let mut numbers: Vec<_> = (1..).zip(STATUSES).map(with).collect();
+        numbers.extend([number(20), NewNumber { status: NumberStatus::Calling, ..number(21) }]);
+        let campaign = campaign(db, 1, &numbers);
+        let engine = engine(db.store(), 5_000);
+        let results = together(&engine, &requests(campaign, [1, 20, 21]));
+        assert_eq!(gone(&results), [Some(1), Some(1), Some(0)]);
+        let barred: Vec<_> = results.iter().map(|one| done(one).counts.barred).collect();
+        assert_eq!((barred[0].ongoing_task, barred[0].call_ongoing, barred[0].call_completed), (1, 1, 2));
+        assert_eq!((barred[1].total(), barred[2].call_ongoing, barred[2].total()), (0, 1, 1));
+        assert_eq!(done(&results[2]).result_code(), ResultCode::StateForbids);
+        check(db, &engine, &results);
+        assert_eq!(Vec::from_iter(tables::ids(&mut db.connect(), campaign)), [2, 3, 4, 5, 21]);
+    }
+
+    fn what_is_refused_or_unknown_is_left_to_the_engine(db) {
+        let (here, mut conn) = (ten(db), db.connect());
+        let executing = sample::campaign(&mut conn, 2, CampaignStatus::Executing);
+        sample::insert(&mut conn, executing, &[number(1)]);
+        let foreign = ten_in_vdn_7(&mut conn);
+        let runs = [
+            request(executing, "s1"),
+            request(foreign, "s1"),
+            request(CampaignId::try_from(99).unwrap(), "s1"),
+            request(here, "s1"),
+        ];
+        let engine = engine(db.store(), 5_000);
+        let results = together(&engine, &runs);
+        assert_eq!(gone(&results), [None, None, None, Some(1)]);
+        check(db, &engine, &results);
+        assert_eq!((tables::ids(&mut conn, executing).len(), tables::ids(&mut conn, foreign).len()), (1, 1));
+        // Under the other rule an executing campaign gives what the dialler has not loaded.
+        let by_number = Engine { rules: OngoingTask::Number, ..engine };
+        assert_eq!(gone(&together(&by_number, &runs[..1])), [Some(1)]);
+    }
+
+    fn a_key_counts_once(db) {
+        let (here, engine) = (ten(db), engine(db.store(), 5_000));
+        let (first, mut copy, mut other) = (request(here, "s1"), request(here, "s2"), request(here, "s3"));
+        copy.key = first.key.clone();
+        let results = together(&engine, &[first.clone(), copy.clone(), other.clone()]);
+        assert_eq!(gone(&results), [Some(1), None, Some(1)]);
+        check(db, &engine, &results);
+        // And once for all groups.
+        other.key = None;
+        assert_eq!(gone(&together(&engine, &[copy, other, request(here, "s4")])), [None, Some(0), Some(1)]);
+        assert_eq!(tables::ids(&mut db.connect(), here).len(), 7);
+    }
+
+    fn two_that_match_one_number_are_done_one_after_the_other(db) {
+        let twin = |id| NewNumber { session_id: number(1).session_id, ..number(id) };
+        let here = campaign(db, 1, &[twin(1), twin(2), NewNumber { status: NumberStatus::Failed, ..twin(3) }]);
+        let by_called = NewRun {
+            criteria: crate::support::criteria(&format!(r#"{{"called":"{}"}}"#, String::from(number(2).called))),
+            key: None,
+            ..request(here, "s1")
+        };
+        let runs = [by_called.clone(), request(here, "s1"), NewRun { key: None, ..request(here, "s1") }, by_called];
+        let engine = engine(db.store(), 5_000);
+        let results = together(&engine, &runs);
+        assert_eq!(gone(&results), [Some(1), Some(1), Some(0), Some(0)]);
+        assert_eq!(results.iter().map(|one| done(one).counts.matched).collect::<Vec<_>>(), [1, 2, 1, 0]);
+        check(db, &engine, &results);
+    }
+
+    fn one_over_a_bound_does_not_touch_the_others(db) {
+        let many = (1..=101).map(|id| NewNumber { session_id: number(1).session_id, ..number(id) });
+        let few = (200..=202).map(|id| NewNumber { session_id: number(200).session_id, ..number(id) });
+        let here = campaign(db, 1, &many.chain(few).chain((300..=301).map(number)).collect::<Vec<_>>());
+        let bound = |max| NewRun { bounds: Bounds { max_rows: Some(max), ..Bounds::default() }, key: None, ..request(here, "s200") };
+        let (whole, small) = (engine(db.store(), 5_000), engine(db.store(), 3));
+        assert_eq!(gone(&together(&whole, &[request(here, "s1"), bound(2), request(here, "s300")])), [None, None, Some(1)]);
+        // A transaction takes no more than a chunk.
+        assert_eq!(gone(&together(&small, &[request(here, "s301"), bound(3)])), [Some(1), None]);
+        assert_eq!(gone(&together(&small, &[bound(3)])), [Some(3)]);
+        assert_eq!(tables::ids(&mut db.connect(), here).len(), 101);
+        nothing_is_violated(&whole.store);
+    }
+
+    fn a_number_that_another_program_holds_keeps_only_its_own_request(db) {
+        if db.backend() == Backend::Sqlite {
+            return; // Whoever writes holds all of it.
+        }
+        let (here, there) = (ten(db), campaign(db, 2, &[number(1)]));
+        let engine = engine(db.store(), 5_000);
+        let mut holder = db.connect();
+        execute(&mut holder, "BEGIN");
+        execute(&mut holder, &format!("UPDATE call_data SET status = 1 WHERE campaign_id = {here} AND id = 2"));
+        execute(&mut holder, &format!("UPDATE campaign SET status = 2 WHERE id = {there}"));
+        let mut runs = requests(here, [1, 2, 3]);
+        runs.push(request(there, "s1"));
+        let results = together(&engine, &runs);
+        assert_eq!(gone(&results), [Some(1), None, Some(1), None]);
+        execute(&mut holder, "COMMIT");
+        check(db, &engine, &results);
+        assert_eq!(gone(&together(&engine, &[request(here, "s2"), request(there, "s1")])), [Some(0), None]);
+        assert_eq!(tables::ids(&mut db.connect(), there).len(), 1);
+    }
+
+    fn what_cannot_be_kept_leaves_no_trace(db) {
+        let (here, engine) = (ten(db), engine(db.store(), 5_000));
+        let mut runs = requests(here, [1, 2]);
+        // Longer than its column: the ledger refuses the row, after the numbers were moved.
+        runs[1].actor = "a".repeat(101);
+        if db.backend() == Backend::Sqlite {
+            execute(&mut db.connect(), "CREATE TRIGGER narrow BEFORE INSERT ON purge_run WHEN length(NEW.actor) > 100 \
+                                        BEGIN SELECT raise(ABORT, 'too long'); END");
+        }
+        assert_eq!(gone(&together(&engine, &runs)), [None, None]);
+        let mut conn = db.connect();
+        assert_eq!((tables::ids(&mut conn, here).len(), tables::history_ids(&mut conn, here).len()), (10, 0));
+        assert!(runs::list(&mut conn, &RunFilter::default()).unwrap().is_empty());
+    }
+
+    fn a_commit_without_an_answer_is_found_out(db) {
+        if db.backend() == Backend::Sqlite {
+            return; // Nothing is between the program and its SQLite.
+        }
+        let here = ten(db);
+        for (loses, id) in [(Loses::Commit, 1), (Loses::ItsAnswer, 2)] {
+            for key in [Some(format!("key {id}")), None] {
+                let id = if key.is_some() { id } else { id + 2 };
+                let proxy = proxy::before(db, loses);
+                let settings = DatabaseSettings { url: proxy.url.clone().into(), ..DatabaseSettings::default() };
+                let engine = engine(Store::open(&settings, Clock::system()).unwrap(), 5_000);
+                let run = NewRun { key, ..request(here, &format!("s{id}")) };
+                proxy.arm();
+                let result = together(&engine, std::slice::from_ref(&run));
+                let [Together::Unanswered(unanswered)] = &result[..] else { panic!("{result:?}") };
+                let is_gone = !tables::ids(&mut db.connect(), here).contains(&id);
+                assert_eq!(is_gone, matches!(loses, Loses::ItsAnswer));
+                let report = settle(&engine, &run, unanswered, &mut Control::unattended()).unwrap();
+                assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
+                assert_eq!(report.counts.archived, 1);
+                ledger_of(&mut db.connect(), &report);
+                assert!(!tables::ids(&mut db.connect(), here).contains(&id));
+            }
+        }
+        assert_eq!(Vec::from_iter(tables::history_ids(&mut db.connect(), here)), [1, 2, 3, 4]);
+        assert_eq!(runs::list(&mut db.connect(), &RunFilter::default()).unwrap().len(), 4);
+        nothing_is_violated(&db.store());
+    }
+
+    fn groups_side_by_side_count_each_number_once(db) {
+        let here = campaign(db, 1, &(1..=200).map(number).collect::<Vec<_>>());
+        let engine = engine(db.store(), 5_000);
+        // Each thread asks for all numbers, in an order of its own, and asks again where it is to be done alone.
+        let sums: Vec<i64> = std::thread::scope(|scope| {
+            let ask = |nth: i64| {
+                let engine = &engine;
+                move || {
+                    let ids: Vec<i64> = (0..200).map(|id| (id * (2 * nth + 1)) % 200 + 1).collect();
+                    let groups = ids.chunks(20).map(|ids| {
+                        let mut runs = requests(here, ids.iter().copied());
+                        runs.iter_mut().for_each(|run| run.key = None);
+                        let alone = |(one, run): (Together, &NewRun)| match one {
+                            Together::Done(report) => report.counts.deleted,
+                            _ => purge(engine, run, &mut Control::unattended()).unwrap().counts.deleted,
+                        };
+                        together(engine, &runs).into_iter().zip(&runs).map(alone).sum::<i64>()
+                    });
+                    groups.sum()
+                }
+            };
+            let threads: Vec<_> = (0..3).map(|nth| scope.spawn(ask(nth))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(sums.iter().sum::<i64>(), 200, "{sums:?}");
+        assert_eq!(tables::history_ids(&mut db.connect(), here).len(), 200);
+        nothing_is_violated(&engine.store);
+    }
+}
+
+fn ten_in_vdn_7(conn: &mut AnyConnection) -> CampaignId {
+    let campaign = sample::campaign(conn, 7, CampaignStatus::Suspended);
+    sample::insert(conn, campaign, &[number(1)]);
+    execute(conn, "UPDATE campaign SET vdn_id = 7 WHERE id = 7");
+    campaign
+}
+
+#[test]
+fn only_requests_for_one_value_go_together() {
+    let here = CampaignId::try_from(1).unwrap();
+    assert!(goes_together(&request(here, "1")));
+    let with = |json: &str| NewRun { criteria: crate::support::criteria(json), ..request(here, "1") };
+    assert!(goes_together(&with(r#"{"called":"1"}"#)));
+    for json in
+        [r#"{"customField":"1"}"#, r#"{"sessionId":"1","called":"1"}"#, r#"{"sessionId":"1","customField":"1"}"#]
+    {
+        assert!(!goes_together(&with(json)), "{json}");
+    }
+    assert!(!goes_together(&manual(here, r#"{"sessionId":"1"}"#, true)));
+    let expect = Bounds { max_percent: Some(1.0), ..Bounds::default() };
+    assert!(!goes_together(&NewRun { bounds: expect, ..request(here, "1") }));
+}
