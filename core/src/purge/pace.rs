@@ -27,8 +27,8 @@ impl Pace {
     }
 }
 
-/// How many chunks a sweep removes at the same time, each on a connection of its own. It is one on SQLite, which has one
-/// writer, and where `max_rows` counts the rows down.
+/// How many chunks a sweep removes at the same time, each on a connection of its own. It has an effect on PostgreSQL alone,
+/// and not where `max_rows` counts the rows down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "i64")]
 pub struct Lanes(usize);

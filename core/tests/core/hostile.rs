@@ -23,6 +23,7 @@ fn recycle_times(backend: Backend) -> &'static [(&'static str, bool)] {
             ("''", false),
             ("'yesterday'", false),
             ("'2020-12-04'", true),
+            ("'2020-12-04 17:57:00.000000'", true),
             ("'2020-12-04T17:57:00Z'", true),
             ("'2020-13-99 99:99:99'", true),
             ("5", false),

@@ -20,7 +20,7 @@ use crate::support::{
 const DUE: &str = r#"{"recycleTime":"2020-12-31 00:00:00","recycleType":"1"}"#;
 const LANES: i64 = 3;
 
-/// An engine with three lanes; on SQLite they are one.
+/// An engine with three lanes; they are one but on PostgreSQL.
 fn lanes(db: &TestDatabase, chunk_size: usize) -> Engine {
     let one = engine(db.store(), chunk_size);
     let pace = Pace { lanes: LANES.try_into().unwrap(), ..Pace::fixed(NonZeroUsize::new(chunk_size).unwrap()) };
