@@ -190,6 +190,15 @@ impl Share {
     }
 }
 
+/// What a group removes from one campaign.
+#[derive(Default)]
+struct Removals {
+    /// Ids, each with the run under which it goes to history.
+    archived: Vec<(i64, i64)>,
+    /// Ids that go outright.
+    deleted: Vec<i64>,
+}
+
 struct Group<'a> {
     engine: &'a Engine,
     begun: Instant,
@@ -273,15 +282,15 @@ impl Group<'_> {
 
     /// Removes the numbers of all shares, each to history under its own run or outright.
     fn remove(&self, conn: &mut AnyConnection, shares: &[Share]) -> Result<(), StoreError> {
-        let mut removals: BTreeMap<CampaignId, (Vec<(i64, i64)>, Vec<i64>)> = BTreeMap::new();
+        let mut removals: BTreeMap<CampaignId, Removals> = BTreeMap::new();
         for share in shares {
-            let (archived, deleted) = removals.entry(share.target.campaign_id).or_default();
+            let of_campaign = removals.entry(share.target.campaign_id).or_default();
             match share.books.run.archive_into() {
-                Some(run_id) => archived.extend(share.ids.iter().map(|id| (*id, run_id))),
-                None => deleted.extend(&share.ids),
+                Some(run_id) => of_campaign.archived.extend(share.ids.iter().map(|id| (*id, run_id))),
+                None => of_campaign.deleted.extend(&share.ids),
             }
         }
-        for (campaign, (archived, deleted)) in removals {
+        for (campaign, Removals { archived, deleted }) in removals {
             let gone = group::archive(conn, campaign, &archived, self.now)? + group::delete(conn, campaign, &deleted)?;
             let wanted = i64::try_from(archived.len() + deleted.len()).unwrap_or(i64::MAX);
             if gone != wanted {

@@ -84,7 +84,7 @@ on_each_backend! {
         assert_eq!(gone(&results), [Some(1), Some(1), Some(1), Some(1), Some(1), Some(0)]);
         check(db, &engine, &results);
         let mut conn = db.connect();
-        assert_eq!(Vec::from_iter(tables::ids(&mut conn, here)), Vec::from_iter(5..=10));
+        assert_eq!(Vec::from_iter(tables::ids(&mut conn, here)), (5..=10).collect::<Vec<_>>());
         assert_eq!(Vec::from_iter(tables::ids(&mut conn, there)), [11, 13]);
         // Each under the run of its request, and as it was.
         let moved = tables::history(&mut conn, here);
@@ -276,7 +276,7 @@ on_each_backend! {
                     let ids: Vec<i64> = (0..200).map(|id| (id * (2 * nth + 1)) % 200 + 1).collect();
                     let groups = ids.chunks(20).map(|ids| {
                         let mut runs = requests(here, ids.iter().copied());
-                        runs.iter_mut().for_each(|run| run.key = None);
+                        for run in &mut runs { run.key = None; }
                         let alone = |(one, run): (Together, &NewRun)| match one {
                             Together::Done(report) => report.counts.deleted,
                             _ => purge(engine, run, &mut Control::unattended()).unwrap().counts.deleted,

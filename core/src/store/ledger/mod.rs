@@ -80,6 +80,7 @@ pub(crate) fn insert_run(conn: &mut AnyConnection, run: &RunRow) -> Result<(), S
 
 /// Puts runs into the ledger by one statement.
 pub(crate) fn insert_runs(conn: &mut AnyConnection, runs: &[RunRow]) -> Result<(), StoreError> {
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
     let have_keys = runs.iter().any(|run| run.request_key.is_some());
     match conn {
         // Nothing is between the program and its SQLite that one statement would save.
