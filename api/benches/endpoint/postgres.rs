@@ -56,7 +56,11 @@ pub(crate) fn measure(size: Size, sql: bool, http: bool, report: &mut Report) ->
             running.stop()?;
             run
         }));
-        comparisons.push(Comparison::new(OURS, peer.name, &[Goal::RateAtLeast(peer.goal)]));
+        comparisons.push(Comparison::new(
+            OURS,
+            peer.name,
+            &peer.goal.map(Goal::RateAtLeast).into_iter().collect::<Vec<_>>(),
+        ));
     }
     let measured = take_turns(size, &full, data, &contenders)?;
     report.add(&comparisons, &measured)

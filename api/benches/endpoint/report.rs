@@ -34,20 +34,14 @@ impl Comparison {
 pub(crate) struct Report {
     size: Size,
     versions: Vec<String>,
-    rates: Table,
-    instructions: Table,
+    rates: Vec<[String; 9]>,
+    instructions: Vec<[String; 2]>,
     missing: Vec<String>,
 }
 
 impl Report {
     pub(crate) fn new(size: Size) -> Self {
-        Self {
-            size,
-            versions: Vec::new(),
-            rates: Table::new(["what", "a second", "p99", "beside", "a second", "p99", "rate", "p99", "goal"]),
-            instructions: Table::new(["once", "instructions"]),
-            missing: Vec::new(),
-        }
+        Self { size, versions: Vec::new(), rates: Vec::new(), instructions: Vec::new(), missing: Vec::new() }
     }
 
     /// Names a program that took part.
@@ -82,14 +76,14 @@ impl Report {
             measured.iter().find(|measured| measured.name == name).ok_or_else(|| format!("{name} was not measured"))
         };
         for comparison in comparisons {
-            self.rates.row(row(&comparison.goals, of(comparison.what)?, of(comparison.beside)?));
+            self.rates.push(row(&comparison.goals, of(comparison.what)?, of(comparison.beside)?));
         }
         Ok(())
     }
 
     /// Adds what Callgrind counted.
     pub(crate) fn instructions(&mut self, of: &str, count: u64) {
-        self.instructions.row([of.to_owned(), count.to_string()]);
+        self.instructions.push([of.to_owned(), count.to_string()]);
     }
 }
 
@@ -118,7 +112,21 @@ impl fmt::Display for Report {
         let Self { size, versions, rates, instructions, missing } = self;
         writeln!(f, "{}; {}.", measure::machine(), versions.join(", "))?;
         writeln!(f, "Medians of {} runs of {} s, on {} numbers.\n", size.runs, size.seconds, size.numbers)?;
-        writeln!(f, "{rates}\n{instructions}")?;
+        let columns = ["what", "a second", "p99", "beside", "a second", "p99", "rate", "p99", "goal"];
+        write_table(f, columns, rates)?;
+        write_table(f, ["once", "instructions"], instructions)?;
         missing.iter().try_for_each(|missing| writeln!(f, "Not measured: {missing}."))
     }
+}
+
+/// Nothing where there is no row.
+fn write_table<const N: usize>(f: &mut fmt::Formatter<'_>, columns: [&str; N], rows: &[[String; N]]) -> fmt::Result {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(columns);
+    for row in rows {
+        table.row(row.clone());
+    }
+    writeln!(f, "{table}")
 }

@@ -23,7 +23,8 @@ use crate::turns::{Contender, Run, take_turns};
 use crate::wrk::{self, CLIENTS};
 
 const OURS: &str = "Callsweep, SQLite";
-const ONE_BY_ONE: &str = "SQLite without HTTP, a commit for each";
+const ONE_BY_ONE: &str = "SQLite without HTTP, a commit for each, 64 connections";
+const IN_LINE: &str = "SQLite without HTTP, a commit for each, one connection in turn";
 const SHARED: &str = "SQLite without HTTP, fifty share a commit";
 /// Deletes that share a commit.
 const SHARE: i64 = 50;
@@ -39,11 +40,15 @@ pub(crate) fn measure(size: Size, report: &mut Report) -> Result<(), Failure> {
     let dir = tempfile::tempdir()?;
     let contenders = [
         ours::contender(OURS, size, data, dir.path()),
-        Contender::new(ONE_BY_ONE, |database| alone(size, data, database, CLIENTS, 1)),
-        Contender::new(SHARED, |database| alone(size, data, database, 1, SHARE)),
+        Contender::new(ONE_BY_ONE, |database| alone(size, data, database, [CLIENTS, CLIENTS, 1])),
+        Contender::new(IN_LINE, |database| alone(size, data, database, [CLIENTS, 1, 1])),
+        Contender::new(SHARED, |database| alone(size, data, database, [1, 1, SHARE])),
     ];
-    let comparisons =
-        [Comparison::new(OURS, ONE_BY_ONE, &[Goal::RateAtLeast(2.0)]), Comparison::new(OURS, SHARED, &[])];
+    let comparisons = [
+        Comparison::new(OURS, ONE_BY_ONE, &[Goal::RateAtLeast(2.0)]),
+        Comparison::new(OURS, IN_LINE, &[]),
+        Comparison::new(OURS, SHARED, &[]),
+    ];
     let measured = take_turns(size, &full, data, &contenders)?;
     report.add(&comparisons, &measured)
 }
@@ -52,20 +57,25 @@ pub(crate) fn measure(size: Size, report: &mut Report) -> Result<(), Failure> {
 fn connect(database: &TestDatabase) -> Result<SqliteConnection, Failure> {
     let file = database.file().ok_or("SQLite has a file")?;
     let mut conn = SqliteConnection::establish(&file.display().to_string())?;
-    conn.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")?;
+    conn.batch_execute("PRAGMA busy_timeout = 30000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")?;
     conn.batch_execute("PRAGMA wal_autocheckpoint = 10000")?;
     Ok(conn)
 }
 
-/// So many clients take turns on one connection, which is faster than one connection for each: those would sleep
-/// until the writer is done. Each turn removes `share` numbers and commits.
-fn alone(size: Size, data: Data, database: &TestDatabase, clients: i64, share: i64) -> Result<Run, Failure> {
-    let conn = Mutex::new(connect(database)?);
+/// Clients that share so many connections, as their turn comes. Each turn removes `share` numbers and commits.
+fn alone(
+    size: Size,
+    data: Data,
+    database: &TestDatabase,
+    [clients, connections, share]: [i64; 3],
+) -> Result<Run, Failure> {
+    let open = |_| connect(database).map(Mutex::new);
+    let conns: Vec<Mutex<SqliteConnection>> = (0..connections).map(open).collect::<Result<_, Failure>>()?;
     let next = AtomicI64::new(0);
     let load = |seconds: i64| {
         let time = Duration::from_secs(seconds.unsigned_abs());
         let begun = Instant::now();
-        let client = || {
+        let client = |conn: &Mutex<SqliteConnection>| {
             let mut latencies = Vec::new();
             while begun.elapsed() < time {
                 let asked = Instant::now();
@@ -78,7 +88,8 @@ fn alone(size: Size, data: Data, database: &TestDatabase, clients: i64, share: i
             Ok::<_, diesel::result::Error>(latencies)
         };
         let all: Result<Vec<_>, Failure> = thread::scope(|scope| {
-            let clients: Vec<_> = (0..clients).map(|_| scope.spawn(client)).collect();
+            let seats = conns.iter().cycle().zip(0..clients);
+            let clients: Vec<_> = seats.map(|(conn, _)| scope.spawn(move || client(conn))).collect();
             let join = |client: thread::ScopedJoinHandle<'_, QueryResult<Vec<f64>>>| {
                 Ok(client.join().map_err(|_| "a client panicked")??)
             };
