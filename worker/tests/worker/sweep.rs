@@ -95,6 +95,17 @@ on_each_backend! {
         says(&worker.reports(5, "sweep --vdn 1 --campaign 5 --custom-field batch"), &["15 match", " 0 are deleted"]);
     }
 
+    fn a_process_ends_well_however_soon(db) {
+        // One in fifteen crashed in its driver while a connection was still being made.
+        let mut conn = db.connect();
+        let campaign = sample::campaign(&mut conn, 5, CampaignStatus::Suspended);
+        let worker = Worker::on(db);
+        for id in 1..=30 {
+            sample::insert(&mut conn, campaign, &[sample::number(id)]);
+            worker.reports(0, "sweep --vdn 1 --campaign 5 --custom-field batch --archive-history --execute");
+        }
+    }
+
     fn nothing_to_do_is_code_3(db) {
         campaign(db, CampaignStatus::Suspended);
         let worker = Worker::on(db);

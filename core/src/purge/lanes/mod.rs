@@ -55,6 +55,8 @@ impl Running<'_> {
         // measured slower than one. Where rows are counted down each chunk must know what the one before took.
         let alone = engine.store.backend() != Backend::Postgres || self.rows_left().is_some();
         let lanes = if alone { 1 } else { engine.pace.lanes.get() };
+        // The lanes', this thread's, and the heartbeat's.
+        engine.store.open_connections(lanes + 2);
         let (turns, scope) = (Turns::new(self.open.books.clone()), *walker.scope());
         thread::scope(|threads| {
             let mut feed = Feed {
