@@ -90,8 +90,7 @@ pub(crate) fn lock_matches(
         // Those that are older wait.
         Backend::Mysql => " FOR UPDATE /*M!100600 SKIP LOCKED */ /*!80001 SKIP LOCKED */",
     };
-    let head = "/* group::lock */ SELECT id, status, ";
-    Ok(matches(head, campaign, by, values).sql(" LIMIT ").big_int(most).sql(lock).load(conn)?)
+    Ok(matches("/* group::lock */ SELECT id, status, ", campaign, by, values, most).sql(lock).load(conn)?)
 }
 
 /// The same without locks, nobody's left out: more than were locked are somebody else's.
@@ -102,13 +101,12 @@ pub(crate) fn look_at_matches(
     values: &[&str],
     most: i64,
 ) -> Result<Vec<Match>, StoreError> {
-    let head = "/* group::look */ SELECT id, status, ";
-    Ok(matches(head, campaign, by, values).sql(" LIMIT ").big_int(most).load(conn)?)
+    Ok(matches("/* group::look */ SELECT id, status, ", campaign, by, values, most).load(conn)?)
 }
 
-fn matches(head: &'static str, campaign: CampaignId, by: ByValue, values: &[&str]) -> Statement {
+fn matches(head: &'static str, campaign: CampaignId, by: ByValue, values: &[&str], most: i64) -> Statement {
     let from = Statement::new(head).sql(by.column()).sql(" AS value FROM call_data WHERE campaign_id = ");
-    predicate::one_of(from.big_int(campaign.get()), by, values)
+    predicate::one_of(from.big_int(campaign.get()), by, values).sql(" LIMIT ").big_int(most)
 }
 
 /// Moves numbers of a campaign that are locked to history, each under the run that it comes with. Says how many there

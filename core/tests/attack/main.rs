@@ -1,4 +1,5 @@
-//! Attacks on the promises: what breaks, how often, and what must be true all the same. See `docs/reliability.md`.
+//! Attacks on the promises: what breaks, how often, and what must be true all the same. See
+//! `docs/architecture/testing.md`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
 mod kill;

@@ -1,5 +1,6 @@
 //! A lane: a thread that removes one window after the other on a connection of its own.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Scope;
@@ -23,8 +24,6 @@ pub(super) struct Task {
     pub(super) number: u64,
     pub(super) window: Window,
     pub(super) spent: Spent,
-    /// The run under which the numbers go into history, if they do.
-    pub(super) archive_into: Option<i64>,
 }
 
 /// What became of it.
@@ -56,13 +55,7 @@ pub(super) struct LaneThreads {
 
 impl LaneThreads {
     /// Starts so many lanes.
-    pub(super) fn start<'scope>(
-        threads: &'scope Scope<'scope, '_>,
-        lanes: usize,
-        engine: &'scope Engine,
-        scope: WalkScope<'scope>,
-        turns: &'scope Turns,
-    ) -> Self {
+    pub(super) fn start<'scope>(threads: &'scope Scope<'scope, '_>, lanes: usize, lane: Lane<'scope>) -> Self {
         let (tasks, waiting) = mpsc::channel::<Task>();
         let (done, results) = mpsc::channel();
         let waiting = Arc::new(Mutex::new(waiting));
@@ -71,7 +64,11 @@ impl LaneThreads {
             threads.spawn(move || {
                 loop {
                     let Ok(task) = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv() else { return };
-                    remove(task, engine, scope, turns, &done);
+                    let (number, window) = (task.number, task.window.clone());
+                    // Whoever waits for the result must get one. What panicked here panics again where it is done alone.
+                    if catch_unwind(AssertUnwindSafe(|| lane.remove(task, &done))).is_err() {
+                        lane.give_up(&done, GivenUp { number, window, error: None, in_doubt: Vec::new() });
+                    }
                 }
             });
         }
@@ -79,32 +76,53 @@ impl LaneThreads {
     }
 }
 
-/// Removes a window and waits for its turn to account for it.
-fn remove(task: Task, engine: &Engine, scope: WalkScope<'_>, turns: &Turns, done: &Sender<Done>) {
-    let Task { number, window, spent, archive_into } = task;
-    let begun = Instant::now();
-    let mut turn = None;
-    let mut in_doubt = Vec::new();
-    let removed = engine.store.connection().and_then(|mut conn| {
-        let now = engine.store.clock().timestamp();
-        let removal = Removal { scope, window: &window, rules: engine.rules, archive_into, now };
-        chunk::remove(&mut conn, &removal, &mut in_doubt, |counts| {
-            let mine = turns.wait(number, begun.elapsed().max(PATIENCE))?;
-            let entry = spent.entry(mine.books.clone(), counts, &window, now);
-            turn = Some(mine);
-            Ok(entry)
-        })
-    });
+/// What a lane works with.
+#[derive(Clone, Copy)]
+pub(super) struct Lane<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) scope: WalkScope<'a>,
+    pub(super) turns: &'a Turns,
+    /// The run under which the numbers go into history, if they do.
+    pub(super) archive_into: Option<i64>,
+}
+
+impl Lane<'_> {
+    /// Removes a window and waits for its turn to account for it.
+    fn remove(self, task: Task, done: &Sender<Done>) {
+        let Self { engine, scope, turns, archive_into } = self;
+        let Task { number, window, spent } = task;
+        let begun = Instant::now();
+        let mut turn = None;
+        let mut in_doubt = Vec::new();
+        let removed = engine.store.connection().and_then(|mut conn| {
+            let now = engine.store.clock().timestamp();
+            let removal = Removal { scope, window: &window, rules: engine.rules, archive_into, now };
+            chunk::remove(&mut conn, &removal, &mut in_doubt, |counts| {
+                let mine = turns.wait(number, begun.elapsed().max(PATIENCE))?;
+                let entry = spent.entry(mine.books.clone(), counts, &window, now);
+                turn = Some(mine);
+                Ok(entry)
+            })
+        });
+        match (removed, turn) {
+            (Ok(Chunk::Done(counts, books)), Some(turn)) => {
+                let _turn = turns.pass(turn, (*books).clone());
+                tell(done, Done::Committed { counts, books, took: begun.elapsed() });
+            }
+            (removed, turn) => {
+                drop(turn);
+                self.give_up(done, GivenUp { number, window, error: removed.err(), in_doubt });
+            }
+        }
+    }
+
+    fn give_up(self, done: &Sender<Done>, given_up: GivenUp) {
+        self.turns.give_up(given_up.number);
+        tell(done, Done::GivenUp(given_up));
+    }
+}
+
+fn tell(done: &Sender<Done>, result: Done) {
     // Nobody listens any more only when the run is over.
-    let _ = match (removed, turn) {
-        (Ok(Chunk::Done(counts, books)), Some(turn)) => {
-            let _turn = turns.pass(turn, (*books).clone());
-            done.send(Done::Committed { counts, books, took: begun.elapsed() })
-        }
-        (removed, turn) => {
-            drop(turn);
-            turns.give_up(number);
-            done.send(Done::GivenUp(GivenUp { number, window, error: removed.err(), in_doubt }))
-        }
-    };
+    let _ = done.send(result);
 }

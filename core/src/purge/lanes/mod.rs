@@ -21,7 +21,7 @@ use crate::run::RunState;
 use crate::store::window::{Walker, Window};
 use crate::store::{Backend, StoreError, Transient};
 
-use lane::{Done, GivenUp, LaneThreads, Task};
+use lane::{Done, GivenUp, Lane, LaneThreads, Task};
 use turns::Turns;
 
 /// The lanes of a campaign as the thread that feeds them sees them.
@@ -58,11 +58,12 @@ impl Running<'_> {
         // The lanes', this thread's, and the heartbeat's.
         engine.store.open_connections(lanes + 2);
         let (turns, scope) = (Turns::new(self.open.books.clone()), *walker.scope());
+        let archive_into = self.open.books.run.archive_into();
         thread::scope(|threads| {
             let mut feed = Feed {
                 walker,
                 turns: &turns,
-                lanes: LaneThreads::start(threads, lanes, engine, scope, &turns),
+                lanes: LaneThreads::start(threads, lanes, Lane { engine, scope, turns: &turns, archive_into }),
                 idle: vec![Instant::now(); lanes],
                 given: 0,
                 in_flight: 0,
@@ -107,9 +108,7 @@ impl Running<'_> {
                 return Ok(Outcome::Stopped(reason));
             }
             if feed.ahead.is_none() && !feed.ended && (feed.in_flight == 0 || self.rows_left().is_none()) {
-                if self.look_ahead(feed)? == Bound::Reached {
-                    return Ok(Outcome::Stopped(self.max_rows()));
-                }
+                feed.stop = self.look_ahead(feed)?;
                 continue;
             }
             let idle_at = feed.idle.iter().min().copied();
@@ -141,21 +140,21 @@ impl Running<'_> {
         }
     }
 
-    /// Finds the next window.
-    fn look_ahead(&mut self, feed: &mut Feed<'_>) -> Result<Bound, StoreError> {
+    /// Finds the next window, unless no more may go.
+    fn look_ahead(&mut self, feed: &mut Feed<'_>) -> Result<Option<StopReason>, StoreError> {
         let left = self.rows_left();
         feed.walker.resize(self.open.sizer.size(), left);
         let walker = &mut feed.walker;
         let Some(window) = self.open.retry(|conn| walker.window(conn))? else {
             feed.ended = true;
-            return Ok(Bound::Kept);
+            return Ok(None);
         };
         if window.removable > 0 && left.is_some_and(|left| left <= 0) {
-            return Ok(Bound::Reached);
+            return Ok(Some(self.max_rows()));
         }
         feed.ended = feed.walker.advance(&window);
         feed.ahead = Some(window);
-        Ok(Bound::Kept)
+        Ok(None)
     }
 
     /// Gives a window to the lane that has been idle longest.
@@ -163,8 +162,7 @@ impl Running<'_> {
         if let Some(lane) = (0..feed.idle.len()).min_by_key(|lane| feed.idle[*lane]) {
             feed.idle.swap_remove(lane);
         }
-        let archive_into = self.open.books.run.archive_into();
-        let task = Task { number: feed.given, window, spent: self.spent(report), archive_into };
+        let task = Task { number: feed.given, window, spent: self.spent(report) };
         // The lanes live as long as the feed.
         if feed.lanes.tasks.send(task).is_ok() {
             feed.given += 1;
@@ -205,11 +203,4 @@ impl Running<'_> {
             }
         }
     }
-}
-
-/// Whether as many numbers are gone as may go, and more are there.
-#[derive(PartialEq, Eq)]
-enum Bound {
-    Kept,
-    Reached,
 }
