@@ -42,6 +42,15 @@ impl Attack {
         *self.faults.entry(what.to_owned()).or_default() += 1;
     }
 
+    /// Takes in what a part of the attack did by itself.
+    pub fn absorb(&mut self, part: Self) {
+        for (what, times) in part.faults {
+            *self.faults.entry(what).or_default() += times;
+        }
+        self.operations += part.operations;
+        self.violations.extend(part.violations);
+    }
+
     /// So many faults until now.
     #[must_use]
     pub fn faults(&self) -> u64 {

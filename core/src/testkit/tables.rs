@@ -28,6 +28,29 @@ pub struct NumberRow {
     pub updated_at: NaiveDateTime,
 }
 
+impl NumberRow {
+    /// Whether the members of a request select it: the filters of the page once more, without SQL.
+    #[must_use]
+    pub fn matches(&self, members: &serde_json::Value) -> bool {
+        let asked = |member: &str| members[member].as_str();
+        let equal = |member: &str, value: Option<&String>| {
+            asked(member).is_none_or(|asked| value.is_some_and(|value| asked == value))
+        };
+        let time = self.recycle_time.map(|time| time.to_string());
+        let is_due = |kind: &str, asked: &str| {
+            time.as_deref().is_some_and(|time| match kind {
+                "1" => time[..10] <= asked[..10],
+                "2" => time[..10] == asked[..10],
+                _ => time == asked,
+            })
+        };
+        equal("sessionId", self.session_id.as_ref())
+            && equal("called", Some(&self.called))
+            && equal("customField", self.custom_field.as_ref())
+            && asked("recycleType").zip(asked("recycleTime")).is_none_or(|(kind, asked)| is_due(kind, asked))
+    }
+}
+
 /// A row of `call_data_history`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryRow {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
 mod kill;
+mod races;
 #[allow(dead_code, reason = "the other test program uses the rest")]
 #[path = "../core/support.rs"]
 mod support;

@@ -1,0 +1,183 @@
+//! Where the race takes place, and what each actor writes down.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use callsweep_core::campaign::CampaignId;
+use callsweep_core::clock::Clock;
+use callsweep_core::error::Error;
+use callsweep_core::number::{Called, NewNumber, NumberStatus, SessionId};
+use callsweep_core::run::{Counts, RunState};
+use callsweep_core::settings::DatabaseSettings;
+use callsweep_core::store::{AnyConnection, Backend, Store, StoreError};
+use callsweep_core::testkit::TestDatabase;
+use callsweep_core::testkit::attack::Attack;
+use callsweep_core::testkit::sample;
+use callsweep_core::testkit::tables::NumberRow;
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+
+use crate::support::{campaign, execute};
+
+/// Different sessionIds, and as many called numbers: each is that of a few numbers of a campaign.
+const VALUES: i64 = 400;
+
+/// The isolation level at which other programs work, and which the database offers to the product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    ReadCommitted,
+    RepeatableRead,
+    /// SQLite's only one.
+    Serializable,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ReadCommitted => "READ COMMITTED",
+            Self::RepeatableRead => "REPEATABLE READ",
+            Self::Serializable => "SERIALIZABLE",
+        })
+    }
+}
+
+/// What all actors share.
+pub(super) struct Scene<'a> {
+    db: &'a TestDatabase,
+    level: Level,
+    pub(super) store: Store,
+    pub(super) campaigns: [CampaignId; 2],
+    /// Runs that archived something and have not been taken back.
+    pub(super) restorable: Mutex<Vec<i64>>,
+    over: AtomicBool,
+}
+
+impl<'a> Scene<'a> {
+    pub(super) fn new(db: &'a TestDatabase, level: Level) -> Self {
+        if db.backend() == Backend::Postgres {
+            let url = db.url();
+            let name = url.rsplit('/').next().unwrap();
+            let default = format!("ALTER DATABASE {name} SET default_transaction_isolation = '{level}'");
+            execute(&mut db.connect(), &default.to_lowercase());
+        }
+        let settings = DatabaseSettings { pool_size: 16.try_into().unwrap(), ..db.settings() };
+        Self {
+            db,
+            level,
+            store: Store::open(&settings, Clock::system()).unwrap(),
+            campaigns: [campaign(db, 1, &[]), campaign(db, 2, &[])],
+            restorable: Mutex::default(),
+            over: AtomicBool::new(false),
+        }
+    }
+
+    /// Another program's connection, at the level of this race.
+    pub(super) fn connect(&self) -> AnyConnection {
+        let (mut conn, level) = (self.db.connect(), self.level);
+        match conn.backend() {
+            Backend::Sqlite => {}
+            Backend::Postgres => {
+                execute(&mut conn, &format!("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {level}"));
+            }
+            Backend::Mysql => execute(&mut conn, &format!("SET SESSION TRANSACTION ISOLATION LEVEL {level}")),
+        }
+        conn
+    }
+
+    /// The level at which the product itself works: its own choice, whatever the database offers.
+    pub(super) fn product_level(&self) -> String {
+        #[derive(QueryableByName)]
+        struct Now {
+            #[diesel(sql_type = Text)]
+            level: String,
+        }
+        let query = match self.store.backend() {
+            Backend::Sqlite => return Level::Serializable.to_string(),
+            Backend::Postgres => "SELECT upper(current_setting('transaction_isolation')) AS level",
+            Backend::Mysql => "SELECT replace(@@tx_isolation, '-', ' ') AS level",
+        };
+        let mut conn = self.store.connection().unwrap();
+        diesel::sql_query(query).get_result::<Now>(&mut *conn).unwrap().level
+    }
+
+    pub(super) fn campaign(&self) -> CampaignId {
+        self.campaigns[rand::random_range(0..self.campaigns.len())]
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on a run may be taken back.
+    pub(super) fn offer(&self, run_id: i64) {
+        self.restorable.lock().unwrap_or_else(PoisonError::into_inner).push(run_id);
+    }
+}
+
+pub(super) fn any_session_id() -> String {
+    format!("s{}", rand::random_range(0..VALUES))
+}
+
+pub(super) fn any_called() -> String {
+    format!("1380{:07}", rand::random_range(0..VALUES))
+}
+
+/// A number that waits, with values that others have too.
+pub(super) fn new_number(id: i64) -> NewNumber {
+    let [mut number] = <[NewNumber; 1]>::try_from(sample::numbers(1, rand::random())).unwrap();
+    number.id = id;
+    number.session_id = Some(SessionId::parse(&any_session_id()).unwrap());
+    number.called = Called::parse(&any_called()).unwrap();
+    number.status = NumberStatus::Waiting;
+    number
+}
+
+/// How a run ended, as its caller was told.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) run_id: i64,
+    pub(super) counts: Counts,
+    pub(super) state: RunState,
+}
+
+/// What one actor did and saw.
+pub(super) struct Diary {
+    pub(super) attack: Attack,
+    /// As they were when they came.
+    pub(super) imported: Vec<NumberRow>,
+    /// Steps of the dialler, and where it left a number that it still holds.
+    pub(super) dialled: Vec<(i64, i16, i16)>,
+    pub(super) told: Vec<Told>,
+}
+
+impl Diary {
+    pub(super) fn new(backend: Backend) -> Self {
+        let (imported, dialled, told) = (Vec::new(), Vec::new(), Vec::new());
+        Self { attack: Attack::new("an actor", backend), imported, dialled, told }
+    }
+
+    /// Something that may happen to anybody: another actor was faster, and it is tried again later.
+    pub(super) fn put_off(&mut self, what: &str, error: impl Into<Error>) {
+        let error = error.into();
+        let passes = match &error {
+            Error::Locked { .. } => true,
+            Error::Store(error) => error.is_transient().is_some() || error.is_busy(),
+            _ => false,
+        };
+        if passes {
+            self.attack.fault(&format!("{what} put off"));
+        } else {
+            self.attack.holds(false, || format!("{what}: {error}"));
+        }
+    }
+
+    /// As [`Diary::put_off`], for what a program's own statement said.
+    pub(super) fn put_off_by(&mut self, what: &str, error: diesel::result::Error) {
+        self.put_off(what, StoreError::from(error));
+    }
+}
