@@ -29,7 +29,7 @@ pub(crate) fn output(directory: &Path, arguments: &[&str]) -> Output {
 /// A server that serves. It is killed when this goes.
 pub(crate) struct Running {
     child: Child,
-    stderr: BufReader<ChildStderr>,
+    stderr: Option<BufReader<ChildStderr>>,
     /// What it has logged so far.
     pub(crate) log: String,
     pub(crate) address: SocketAddr,
@@ -50,9 +50,19 @@ impl Running {
             if line["message"] == "listening" {
                 let address = |name: &str| line[name].as_str().unwrap().parse().unwrap();
                 let (address, ops_address) = (address("address"), address("ops_address"));
-                return Self { child, stderr, log, address, ops_address };
+                return Self { child, stderr: Some(stderr), log, address, ops_address };
             }
         }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lets it log without end. What it says from now on goes nowhere.
+    pub(crate) fn let_it_talk(&mut self) {
+        let mut stderr = self.stderr.take().expect("it is listened to");
+        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
     }
 
     pub(crate) fn stdout(&mut self) -> std::process::ChildStdout {
@@ -71,7 +81,9 @@ impl Running {
     /// Waits for its end, and for the last of its log.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let begun = Instant::now();
-        self.stderr.read_to_string(&mut self.log).unwrap();
+        if let Some(stderr) = &mut self.stderr {
+            stderr.read_to_string(&mut self.log).unwrap();
+        }
         assert!(begun.elapsed() < WITHIN);
         self.child.wait().unwrap()
     }

@@ -1,0 +1,15 @@
+//! Attacks on the real program: load beyond what it can do. See `docs/architecture/testing.md`.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[allow(dead_code, reason = "the other test program uses the rest")]
+#[path = "../api/http.rs"]
+mod http;
+mod load;
+#[allow(dead_code, reason = "the other test program uses the rest")]
+#[path = "../api/process.rs"]
+mod process;
+#[allow(dead_code, reason = "the other test program uses the rest")]
+#[path = "../api/server.rs"]
+mod server;
+#[path = "../api/signer.rs"]
+mod signer;
