@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
 use callsweep_core::clock::Clock;
@@ -32,10 +32,11 @@ const CLIENTS: i64 = 4;
 const BATCHES: i64 = 4;
 /// The first is asked for by its sessionId, the others together; the last is being called and stays.
 const BATCH: i64 = 12;
-/// A server lives no longer than this before it is killed: for some requests, of which some have several chunks.
-const LIVES_FOR: Duration = Duration::from_millis(150);
-/// A client that has been sent away so often will not be served.
-const ATTEMPTS: usize = 2_000;
+/// A server is killed after so many answers at most, and at some instant of this time.
+const ANSWERS: usize = 4;
+const LIVES_ON_FOR: Duration = Duration::from_millis(30);
+/// A client that has not been served by then will not be.
+const SERVED_WITHIN: Duration = Duration::from_secs(300);
 
 fn kills() -> u64 {
     times("ATTACK_KILLS", 8)
@@ -72,7 +73,8 @@ impl Place {
 
 /// Sends a request until it is answered: the same bytes, to whatever server there is.
 fn insist(place: &Place, request: &[u8]) -> Response {
-    for _ in 0..ATTEMPTS {
+    let begun = Instant::now();
+    while begun.elapsed() < SERVED_WITHIN {
         let address = *place.address.lock().unwrap();
         match address.map(|address| exchange(address, request)) {
             Some(Ok(response)) if response.status == 200 => return response,
@@ -82,7 +84,7 @@ fn insist(place: &Place, request: &[u8]) -> Response {
             _ => thread::sleep(Duration::from_millis(5)),
         }
     }
-    panic!("not answered after {ATTEMPTS} attempts: {}", String::from_utf8_lossy(request));
+    panic!("not answered within {SERVED_WITHIN:?}: {}", String::from_utf8_lossy(request));
 }
 
 fn exchange(address: SocketAddr, request: &[u8]) -> io::Result<Response> {
@@ -165,8 +167,13 @@ fn round(db: &TestDatabase, place: &Place, id: i64, attack: &mut Attack) {
             .map(|(client, believed)| scope.spawn(move || ask(place, campaign, client, believed)))
             .collect();
         let mut server = place.start();
-        while attack.faults() < kills() && !clients.iter().all(thread::ScopedJoinHandle::is_finished) {
-            thread::sleep(LIVES_FOR.mul_f64(rand::random()));
+        let done = || clients.iter().all(thread::ScopedJoinHandle::is_finished);
+        while attack.faults() < kills() && !done() {
+            let answers = believed.lock().unwrap().len() + rand::random_range(0..=ANSWERS);
+            while believed.lock().unwrap().len() < answers && !done() {
+                thread::sleep(Duration::from_millis(1));
+            }
+            thread::sleep(LIVES_ON_FOR.mul_f64(rand::random()));
             drop(server);
             attack.fault("SIGKILL to the server");
             let told = believed.lock().unwrap().clone();
