@@ -57,6 +57,12 @@ impl Attack {
         self.faults.values().sum()
     }
 
+    /// So many of these until now.
+    #[must_use]
+    pub fn faults_of(&self, what: &str) -> u64 {
+        self.faults.get(what).copied().unwrap_or_default()
+    }
+
     /// An operation whose outcome must be so.
     pub fn holds(&mut self, is_so: bool, otherwise: impl FnOnce() -> String) {
         self.operations += 1;

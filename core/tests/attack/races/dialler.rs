@@ -27,6 +27,7 @@ const STEPS: [(i16, &[i16], &str); 4] = [
 pub(super) fn dial(scene: &Scene<'_>, diary: &mut Diary) {
     let mut dialler = Dialler { conn: scene.connect(), held: BTreeMap::new(), steps: BTreeMap::new() };
     while !scene.is_over() {
+        scene.let_others_write();
         if dialler.held.len() < MOST_HELD && rand::random_bool(0.4) {
             dialler.load(scene.campaign(), diary);
         } else {

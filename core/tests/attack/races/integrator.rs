@@ -13,6 +13,7 @@ const TOGETHER: usize = 6;
 pub(super) fn delete(scene: &Scene<'_>, diary: &mut Diary) {
     let engine = engine(scene.store.clone(), 50);
     while !scene.is_over() {
+        scene.let_others_write();
         let wishes: Vec<NewRun> = (0..rand::random_range(1..=TOGETHER)).map(|_| wish(scene)).collect();
         let together = match engine.store.connection() {
             Ok(mut conn) => purge_together(&engine, &mut conn, &wishes),

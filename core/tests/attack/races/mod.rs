@@ -22,6 +22,10 @@ use crate::support::nothing_is_violated;
 
 use scene::{Diary, Level, Scene, Told};
 
+/// A race in which one of these did not run proves nothing.
+const MUST_HAPPEN: [&str; 6] =
+    ["numbers loaded", "numbers queued again", "requests done together", "sweeps", "restores", "campaigns executed"];
+
 /// At each isolation level.
 fn duration() -> Duration {
     Duration::from_secs(times("ATTACK_RACE_SECONDS", 5))
@@ -46,7 +50,9 @@ fn race(db: &TestDatabase, level: Level) {
     let own = if level == Level::Serializable { level } else { Level::ReadCommitted };
     attack
         .holds(scene.product_level() == own.to_string(), || format!("the product works at {}", scene.product_level()));
-    let diaries: Vec<Diary> = thread::scope(|threads| {
+    let mut diary = Diary::new(db.backend());
+    people::fill(&scene, &mut diary);
+    let mut diaries: Vec<Diary> = thread::scope(|threads| {
         let actors: [fn(&Scene<'_>, &mut Diary); 10] = [
             dialler::dial,
             dialler::dial,
@@ -72,7 +78,12 @@ fn race(db: &TestDatabase, level: Level) {
         scene.end();
         running.into_iter().map(|actor| actor.join().unwrap()).collect()
     });
+    diaries.push(diary);
     judge(db, &scene, diaries, &mut attack);
+    for what in MUST_HAPPEN {
+        let happened = attack.faults_of(what) > 0;
+        attack.holds(happened, || format!("there were no {what}"));
+    }
     nothing_is_violated(&scene.store);
     attack.end();
 }

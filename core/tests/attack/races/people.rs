@@ -22,7 +22,7 @@ use super::integrator::note;
 use super::scene::{Diary, Scene, Told, new_number};
 use crate::support::{engine, manual};
 
-/// Numbers of a campaign that the import fills up to.
+/// Numbers of a campaign up to which the import brings more.
 const NUMBERS: i64 = 1_500;
 /// Numbers of one import.
 const LOT: i64 = 100;
@@ -30,6 +30,7 @@ const LOT: i64 = 100;
 /// Sweeps one campaign after the other, by any walk, in small chunks. Some sweeps are stopped and go on later.
 pub(super) fn sweep(scene: &Scene<'_>, diary: &mut Diary) {
     while !scene.is_over() {
+        scene.let_others_write();
         let mut engine = engine(scene.store.clone(), rand::random_range(5..=60));
         engine.pace.lanes = rand::random_range(1..=3_i64).try_into().unwrap();
         let day = rand::random_range(1..=30);
@@ -58,6 +59,7 @@ pub(super) fn sweep(scene: &Scene<'_>, diary: &mut Diary) {
 /// Takes runs back, one after the other.
 pub(super) fn restore(scene: &Scene<'_>, diary: &mut Diary) {
     while !scene.is_over() {
+        scene.let_others_write();
         let engine = engine(scene.store.clone(), rand::random_range(5..=60));
         let next = scene.restorable.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let Some(run_id) = next else {
@@ -86,22 +88,33 @@ pub(super) fn restore(scene: &Scene<'_>, diary: &mut Diary) {
 
 /// Brings numbers as long as there is room for them.
 pub(super) fn import(scene: &Scene<'_>, diary: &mut Diary) {
-    let mut conn = scene.store.connection().unwrap();
     while !scene.is_over() {
         let campaign = scene.campaign();
-        if numbers::count(&mut conn, campaign).is_ok_and(|there| there >= NUMBERS) {
+        let there = scene.store.connection().and_then(|mut conn| numbers::count(&mut conn, campaign));
+        if there.is_ok_and(|there| there < NUMBERS) {
+            bring(scene, diary, campaign, LOT);
+        } else {
             thread::sleep(Duration::from_millis(1));
-            continue;
         }
-        let new: Vec<_> = (0..LOT).map(|_| new_number(scene.store.ids().next_id())).collect();
-        let now = scene.store.clock().timestamp();
-        match numbers::insert(&mut conn, campaign, &new, now) {
-            Ok(()) => {
-                diary.attack.fault("imports");
-                diary.imported.extend(new.into_iter().map(|number| row(campaign, number, now)));
-            }
-            Err(error) => diary.put_off("an import", error),
+    }
+}
+
+/// Brings what is there when the race begins.
+pub(super) fn fill(scene: &Scene<'_>, diary: &mut Diary) {
+    for campaign in scene.campaigns {
+        bring(scene, diary, campaign, NUMBERS);
+    }
+}
+
+fn bring(scene: &Scene<'_>, diary: &mut Diary, campaign: CampaignId, count: i64) {
+    let new: Vec<_> = (0..count).map(|_| new_number(scene.store.ids().next_id())).collect();
+    let now = scene.store.clock().timestamp();
+    match scene.store.connection().and_then(|mut conn| numbers::insert(&mut conn, campaign, &new, now)) {
+        Ok(()) => {
+            diary.attack.fault("imports");
+            diary.imported.extend(new.into_iter().map(|number| row(campaign, number, now)));
         }
+        Err(error) => diary.put_off("an import", error),
     }
 }
 

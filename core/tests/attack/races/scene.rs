@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use callsweep_core::campaign::CampaignId;
 use callsweep_core::clock::Clock;
@@ -111,6 +113,13 @@ impl<'a> Scene<'a> {
 
     pub(super) fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// SQLite lets whoever asks first write: who asks again at once keeps the others out.
+    pub(super) fn let_others_write(&self) {
+        if self.store.backend() == Backend::Sqlite {
+            thread::sleep(Duration::from_millis(rand::random_range(1..=5)));
+        }
     }
 
     /// From now on a run may be taken back.
