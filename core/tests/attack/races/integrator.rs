@@ -14,7 +14,7 @@ pub(super) fn delete(scene: &Scene<'_>, diary: &mut Diary) {
     let engine = engine(scene.store.clone(), 50);
     while !scene.is_over() {
         scene.let_others_write();
-        let wishes: Vec<NewRun> = (0..rand::random_range(1..=TOGETHER)).map(|_| wish(scene)).collect();
+        let wishes: Vec<NewRun> = (0..rand::random_range(1..=TOGETHER)).map(|_| scene.ask(wish(scene))).collect();
         let together = match engine.store.connection() {
             Ok(mut conn) => purge_together(&engine, &mut conn, &wishes),
             Err(error) => {
@@ -49,6 +49,7 @@ fn wish(scene: &Scene<'_>) -> NewRun {
 pub(super) fn note(scene: &Scene<'_>, diary: &mut Diary, what: &str, report: Result<PurgeReport, Error>) {
     let report = match report {
         Ok(report) => report,
+        Err(Error::KeyTaken(_)) => return diary.attack.fault("requests asked again"),
         Err(error) => return diary.put_off(what, error),
     };
     diary.attack.fault(what);

@@ -10,7 +10,7 @@ use callsweep_core::campaign::CampaignId;
 use callsweep_core::clock::Clock;
 use callsweep_core::error::Error;
 use callsweep_core::number::{Called, NewNumber, NumberStatus, SessionId};
-use callsweep_core::run::{Counts, RunState};
+use callsweep_core::run::{Counts, NewRun, RunState};
 use callsweep_core::settings::DatabaseSettings;
 use callsweep_core::store::{AnyConnection, Backend, Store, StoreError};
 use callsweep_core::testkit::TestDatabase;
@@ -52,6 +52,8 @@ pub(super) struct Scene<'a> {
     pub(super) campaigns: [CampaignId; 2],
     /// Runs that archived something and have not been taken back.
     pub(super) restorable: Mutex<Vec<i64>>,
+    /// What was asked for last: a client that hears nothing asks again.
+    asked: Mutex<Option<NewRun>>,
     over: AtomicBool,
 }
 
@@ -70,6 +72,7 @@ impl<'a> Scene<'a> {
             store: Store::open(&settings, Clock::system()).unwrap(),
             campaigns: [campaign(db, 1, &[]), campaign(db, 2, &[])],
             restorable: Mutex::default(),
+            asked: Mutex::default(),
             over: AtomicBool::new(false),
         }
     }
@@ -119,6 +122,15 @@ impl<'a> Scene<'a> {
     pub(super) fn let_others_write(&self) {
         if self.store.backend() == Backend::Sqlite {
             thread::sleep(Duration::from_millis(rand::random_range(1..=5)));
+        }
+    }
+
+    /// A new wish, or now and then the last one of whoever asked last once more.
+    pub(super) fn ask(&self, new: NewRun) -> NewRun {
+        let mut last = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some(last) if rand::random_bool(0.1) => last.clone(),
+            _ => last.insert(new).clone(),
         }
     }
 
