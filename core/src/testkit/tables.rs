@@ -7,6 +7,7 @@ use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 
 use crate::campaign::CampaignId;
+use crate::number::NewNumber;
 use crate::store::schema::{call_data, call_data_history};
 use crate::store::{AnyConnection, Backend};
 
@@ -29,6 +30,25 @@ pub struct NumberRow {
 }
 
 impl NumberRow {
+    /// The row of a number as the import writes it.
+    #[must_use]
+    pub fn imported(campaign: CampaignId, number: NewNumber, now: NaiveDateTime) -> Self {
+        Self {
+            campaign_id: campaign.get(),
+            id: number.id,
+            session_id: number.session_id.map(Into::into),
+            called: number.called.into(),
+            caller: number.caller,
+            custom_field: number.custom_field.map(Into::into),
+            call_data: number.call_data,
+            priority: number.priority,
+            recycle_time: number.recycle_time,
+            status: number.status as i16,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
     /// Whether the members of a request select it: the filters of the page once more, without SQL.
     #[must_use]
     pub fn matches(&self, members: &serde_json::Value) -> bool {

@@ -10,7 +10,6 @@ mod group;
 mod hostile;
 mod kit;
 mod lanes;
-mod model;
 mod proxy;
 mod prune;
 mod restore;

@@ -17,6 +17,7 @@ pub(crate) enum Loses {
     ItsAnswer,
 }
 
+#[derive(Clone)]
 pub(crate) struct Proxy {
     /// Of the same database, through the proxy.
     pub(crate) url: String,

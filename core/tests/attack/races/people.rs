@@ -8,13 +8,11 @@ use callsweep_core::bounds::Bounds;
 use callsweep_core::campaign::CampaignId;
 use callsweep_core::error::Error;
 use callsweep_core::history::restore::{Restore, restore as take_back};
-use callsweep_core::number::NewNumber;
 use callsweep_core::purge::{Control, Gate, Outcome, Progress, StopReason, purge, resume};
 use callsweep_core::run::Counts;
 use callsweep_core::store::{AnyConnection, Backend, numbers};
 use callsweep_core::testkit::tables::NumberRow;
 use callsweep_core::verify::verify as look_at_all;
-use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
@@ -112,26 +110,9 @@ fn bring(scene: &Scene<'_>, diary: &mut Diary, campaign: CampaignId, count: i64)
     match scene.store.connection().and_then(|mut conn| numbers::insert(&mut conn, campaign, &new, now)) {
         Ok(()) => {
             diary.attack.fault("imports");
-            diary.imported.extend(new.into_iter().map(|number| row(campaign, number, now)));
+            diary.imported.extend(new.into_iter().map(|number| NumberRow::imported(campaign, number, now)));
         }
         Err(error) => diary.put_off("an import", error),
-    }
-}
-
-fn row(campaign: CampaignId, number: NewNumber, now: NaiveDateTime) -> NumberRow {
-    NumberRow {
-        campaign_id: campaign.get(),
-        id: number.id,
-        session_id: number.session_id.map(Into::into),
-        called: number.called.into(),
-        caller: number.caller,
-        custom_field: number.custom_field.map(Into::into),
-        call_data: number.call_data,
-        priority: number.priority,
-        recycle_time: number.recycle_time,
-        status: number.status as i16,
-        created_at: now,
-        updated_at: now,
     }
 }
 
