@@ -80,8 +80,12 @@ impl Attack {
             let runs = runs::list(conn, &filter).expect("reads the ledger");
             self.holds(history.iter().all(|row| row.number.status == 0), || "a barred number left".to_owned());
             self.numbers(before, left, history.iter().map(|row| row.number.clone()), &runs);
+            let mut by_run: BTreeMap<i64, i64> = BTreeMap::new();
+            for row in &history {
+                *by_run.entry(row.run_id).or_default() += 1;
+            }
             for run in &runs {
-                let archived = count(history.iter().filter(|row| row.run_id == run.id).count());
+                let archived = by_run.get(&run.id).copied().unwrap_or_default();
                 let Run { id, counts, .. } = run;
                 self.holds(counts.archived - run.restored - run.pruned == archived, || {
                     format!("run {id}: history has {archived} of its numbers, the ledger {counts:?}")

@@ -8,11 +8,12 @@ mod integrator;
 mod people;
 mod scene;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::Duration;
 
 use callsweep_core::on_each_backend;
+use callsweep_core::run::Run;
 use callsweep_core::store::Backend;
 use callsweep_core::testkit::TestDatabase;
 use callsweep_core::testkit::attack::{Attack, times};
@@ -105,36 +106,36 @@ fn judge(db: &TestDatabase, scene: &Scene<'_>, diaries: Vec<Diary>, attack: &mut
         number.priority += steps;
         number.status = number.status.max(status);
     }
-    let mut runs = Vec::new();
+    let mut ledger = BTreeMap::new();
     for campaign in scene.campaigns {
         let expected: Vec<NumberRow> =
             imported.values().filter(|number| number.campaign_id == campaign.get()).cloned().collect();
-        let of_campaign = attack.promises(&mut conn, campaign, &expected);
-        for row in tables::history(&mut conn, campaign) {
-            let asked = of_campaign.iter().find(|run| run.id == row.run_id).map(|run| &run.criteria);
+        let runs = attack.promises(&mut conn, campaign, &expected);
+        let (left, history) = (tables::ids(&mut conn, campaign), tables::history(&mut conn, campaign));
+        let deleting: Vec<Run> =
+            runs.iter().filter(|run| !run.archive_history && run.counts.deleted > 0).cloned().collect();
+        ledger.extend(runs.into_iter().map(|run| (run.id, run)));
+        for row in &history {
+            let asked = ledger.get(&row.run_id).map(|run| &run.criteria);
             attack.holds(asked.is_some_and(|criteria| row.number.matches(criteria)), || {
                 format!("number {} is in history by run {}, which asked for {asked:?}", row.number.id, row.run_id)
             });
         }
-        let left = tables::ids(&mut conn, campaign);
-        let archived: Vec<i64> = tables::history(&mut conn, campaign).iter().map(|row| row.number.id).collect();
-        let deleting: Vec<_> =
-            of_campaign.iter().filter(|run| !run.archive_history && run.counts.deleted > 0).collect();
+        let archived: BTreeSet<i64> = history.iter().map(|row| row.number.id).collect();
         for number in expected.iter().filter(|number| !left.contains(&number.id) && !archived.contains(&number.id)) {
             attack.holds(number.status == 0, || format!("number {} is gone, barred as {}", number.id, number.status));
             attack.holds(deleting.iter().any(|run| number.matches(&run.criteria)), || {
                 format!("number {} is gone, and nobody asked for it", number.id)
             });
         }
-        runs.extend(of_campaign);
     }
-    for run in &runs {
+    for run in ledger.values() {
         let same =
             told.get(&run.id).is_some_and(|told| (told.counts, told.state.as_str()) == (run.counts, &run.state[..]));
         attack.holds(same, || format!("the ledger has {run:?}, and {:?} was told", told.get(&run.id)));
     }
     for Told { run_id, counts, .. } in told.values() {
-        let is_there = runs.iter().any(|run| run.id == *run_id);
+        let is_there = ledger.contains_key(run_id);
         attack.holds(is_there || counts.matched == 0, || format!("run {run_id} was told of and is not in the ledger"));
     }
 }
