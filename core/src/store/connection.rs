@@ -7,9 +7,9 @@ use diesel::connection::{AnsiTransactionManager, Connection as _, SimpleConnecti
 use diesel::r2d2::R2D2Connection as _;
 use diesel::{QueryResult, SqliteConnection};
 use secrecy::{ExposeSecret, SecretString};
-use url::Url;
 
 use super::any_connection::AnyConnection;
+use super::database_url::{sqlite_uri, without_password};
 use super::error::StoreError;
 use crate::failpoint::fail_point;
 
@@ -148,9 +148,12 @@ impl ConnectionManager {
                 SqliteConnection::establish(&file).map(AnyConnection::Sqlite).map_err(failed)
             }
             #[cfg(feature = "postgres")]
-            Backend::Postgres => diesel::PgConnection::establish(url).map(AnyConnection::Postgres).map_err(failed),
+            Backend::Postgres => {
+                let url = super::database_url::for_libpq(url);
+                diesel::PgConnection::establish(&url).map(AnyConnection::Postgres).map_err(failed)
+            }
             #[cfg(feature = "mysql")]
-            Backend::Mysql => diesel::MysqlConnection::establish(url).map(AnyConnection::Mysql).map_err(failed),
+            Backend::Mysql => establish_mysql(url).map(AnyConnection::Mysql).map_err(failed),
             #[allow(unreachable_patterns, reason = "reached only by builds that leave a backend out")]
             left_out => Err(StoreError::NotBuilt { backend: left_out, feature: "postgres or mysql" }),
         }
@@ -183,6 +186,16 @@ impl ConnectionManager {
                 ))
             }
         }
+    }
+}
+
+/// The timeouts are options that MariaDB's library reads in the place of a host. MySQL's looks for a host of that name.
+#[cfg(feature = "mysql")]
+fn establish_mysql(url: &str) -> diesel::ConnectionResult<diesel::MysqlConnection> {
+    match super::database_url::for_libmariadb(url).map(|url| diesel::MysqlConnection::establish(&url)) {
+        Some(Err(error)) if error.to_string().contains("'host=") => diesel::MysqlConnection::establish(url),
+        Some(established) => established,
+        None => diesel::MysqlConnection::establish(url),
     }
 }
 
@@ -233,35 +246,4 @@ impl r2d2::HandleError<StoreError> for LogConnectError {
     fn handle_error(&self, error: StoreError) {
         tracing::warn!(%error, "no database connection");
     }
-}
-
-fn without_password(text: &str) -> Result<String, StoreError> {
-    if !is_escaped(text) {
-        let how = "in a user name or password, write % / ? # @ as %25 %2F %3F %23 %40";
-        return Err(StoreError::InvalidUrl(how.to_owned()));
-    }
-    let mut url = Url::parse(text).map_err(|error| StoreError::InvalidUrl(error.to_string()))?;
-    if url.password().is_some() && url.set_password(Some("***")).is_err() {
-        return Err(StoreError::InvalidUrl("it has a password but no host".to_owned()));
-    }
-    // Parameters may carry secrets too (sslpassword, password).
-    if url.query().is_some() {
-        url.set_query(Some("…"));
-    }
-    Ok(url.into())
-}
-
-/// Whether the parts of a URL are where they seem to be. Otherwise a part of the password is shown as something else,
-/// or a driver repeats it in its error.
-fn is_escaped(text: &str) -> bool {
-    let starts_with_hex = |after: &str| after.len() >= 2 && after.bytes().take(2).all(|b| b.is_ascii_hexdigit());
-    let (_, parts) = text.split_once("://").unwrap_or_default();
-    let beyond_host = parts.find(['/', '?', '#']).and_then(|at| parts.get(at..)).unwrap_or_default();
-    text.split('%').skip(1).all(starts_with_hex) && !beyond_host.contains(['@', '#'])
-}
-
-/// A `file:` URI, because only a URI can say that a missing file must not be made.
-fn sqlite_uri(path: &str, create: bool) -> String {
-    let escaped = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    format!("file:{escaped}?mode={}", if create { "rwc" } else { "rw" })
 }

@@ -7,6 +7,7 @@ pub mod campaigns;
 pub(crate) mod chunk;
 mod connection;
 pub mod controls;
+mod database_url;
 pub mod drift;
 mod error;
 pub(crate) mod group;

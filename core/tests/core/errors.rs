@@ -49,6 +49,18 @@ fn a_url_that_means_nothing_says_what_it_should_be() {
 }
 
 #[test]
+#[cfg_attr(not(all(feature = "postgres", feature = "mysql")), ignore = "a feature is not compiled in")]
+fn a_server_that_never_answers_is_given_up() {
+    // The kernel takes connections that nobody accepts.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for scheme in ["postgres", "mysql"] {
+        let error = open(&format!("{scheme}://u:{SECRET}@127.0.0.1:{port}/db?connect_timeout=2"));
+        assert!(matches!(error, StoreError::Connect { .. }), "{error}");
+    }
+}
+
+#[test]
 fn a_file_that_is_missing_is_not_made() {
     let db = TestDatabase::empty(Backend::Sqlite);
     let text = open(db.url()).to_string();
