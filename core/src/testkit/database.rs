@@ -7,11 +7,12 @@ use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, SqliteConnection};
 use secrecy::SecretString;
 use tempfile::TempDir;
+use url::Url;
 
 use crate::clock::Clock;
 use crate::settings::DatabaseSettings;
 use crate::store::{AnyConnection, Backend, Store, migrations};
-use crate::testkit::server;
+use crate::testkit::server::{self, Server};
 
 /// A database of its own, removed when it is dropped.
 #[derive(Debug)]
@@ -28,15 +29,34 @@ static COUNTER: AtomicU32 = AtomicU32::new(0);
 enum Place {
     /// The directory of a SQLite file.
     Directory(TempDir),
-    /// The name of a database on a server.
-    Server(String),
+    /// The name of a database on a server, and by which URL it was created.
+    Server(String, Url),
 }
 
 impl TestDatabase {
     /// Migrated, without rows.
     #[must_use]
     pub fn new(backend: Backend) -> Self {
-        let database = Self::empty(backend);
+        Self::empty(backend).migrated()
+    }
+
+    /// On a server of the test's own, migrated, without rows.
+    #[must_use]
+    pub fn on(server: &Server) -> Self {
+        Self::create(server.backend(), server.url().clone(), "").migrated()
+    }
+
+    /// The same database on another server, to which it is replicated.
+    #[must_use]
+    pub fn replicated_to(&self, server: &Server) -> Self {
+        let Place::Server(name, _) = &self.place else { panic!("SQLite has no server") };
+        let mut url = server.url().clone();
+        url.set_path(name);
+        Self { backend: self.backend, url: url.into(), place: Place::Server(name.clone(), server.url().clone()) }
+    }
+
+    fn migrated(self) -> Self {
+        let database = self;
         let store = Store::create(&database.settings(), Clock::system()).expect("opens a new database");
         let mut conn = store.connection().expect("connects to a new database");
         migrations::run(&mut conn).expect("migrates a new database");
@@ -56,10 +76,10 @@ impl TestDatabase {
                 file.sync_all().expect("syncs a SQLite file");
                 Some(copy)
             }
-            Place::Server(name) if original.backend == Backend::Postgres => {
-                Some(Self::on_server(original.backend, &format!(" TEMPLATE {name} STRATEGY FILE_COPY")))
+            Place::Server(name, server) if original.backend == Backend::Postgres => {
+                Some(Self::create(original.backend, server.clone(), &format!(" TEMPLATE {name} STRATEGY FILE_COPY")))
             }
-            Place::Server(_) => None,
+            Place::Server(..) => None,
         }
     }
 
@@ -71,16 +91,16 @@ impl TestDatabase {
             let url = format!("sqlite://{}", dir.path().join("test.db").display());
             return Self { backend, url, place: Place::Directory(dir) };
         }
-        Self::on_server(backend, "")
+        Self::create(backend, server::url(backend), "")
     }
 
-    fn on_server(backend: Backend, how: &str) -> Self {
+    fn create(backend: Backend, server: Url, how: &str) -> Self {
         // A server that was given may serve other test processes too.
         let name = format!("callsweep_test_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
-        let mut url = server::url(backend);
-        administer(backend, &format!("CREATE DATABASE {name}{how}")).expect("creates a database");
+        administer(backend, &server, &format!("CREATE DATABASE {name}{how}")).expect("creates a database");
+        let mut url = server.clone();
         url.set_path(&name);
-        Self { backend, url: url.into(), place: Place::Server(name) }
+        Self { backend, url: url.into(), place: Place::Server(name, server) }
     }
 
     /// The product it is a database of.
@@ -124,25 +144,25 @@ impl TestDatabase {
     pub fn file(&self) -> Option<PathBuf> {
         match &self.place {
             Place::Directory(dir) => Some(dir.path().join("test.db")),
-            Place::Server(_) => None,
+            Place::Server(..) => None,
         }
     }
 }
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let Place::Server(name) = &self.place else { return };
+        let Place::Server(name, server) = &self.place else { return };
         // A connection that a test left open must not keep the database.
         let force = if self.backend == Backend::Postgres { " WITH (FORCE)" } else { "" };
-        if let Err(error) = administer(self.backend, &format!("DROP DATABASE {name}{force}")) {
+        if let Err(error) = administer(self.backend, server, &format!("DROP DATABASE {name}{force}")) {
             // No panic: the test may be on its way out with one already, and a private server goes anyway.
             tracing::warn!(%error, database = name, "a test's database was not dropped");
         }
     }
 }
 
-fn administer(backend: Backend, sql: &str) -> Result<(), String> {
-    let mut conn = connect(backend, server::url(backend).as_str())?;
+fn administer(backend: Backend, server: &Url, sql: &str) -> Result<(), String> {
+    let mut conn = connect(backend, server.as_str())?;
     conn.batch_execute(sql).map_err(|error| format!("{sql}: {error}"))
 }
 

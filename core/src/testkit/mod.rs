@@ -16,7 +16,7 @@
 //!   free port of 127.0.0.1, once for each test process, and stops it when the process ends, however it ends.
 //!
 //! What was asked for and cannot run fails loudly; what was not asked for is named once on stderr.
-//! The private servers run with `fsync` off: tests kill clients, and a server only together with its data. Benchmarks
+//! These servers run with `fsync` off: tests kill clients. An attack on a server starts a [`Server`] of its own. Benchmarks
 //! call [`make_durable`] first; [`big`] loads their data and [`measure`] prints what they found.
 #![allow(
     clippy::expect_used,
@@ -34,11 +34,10 @@ pub mod sample;
 mod selection;
 mod server;
 pub mod tables;
-mod watchdog;
 
 pub use database::TestDatabase;
 pub use selection::{backends, on};
-pub use server::make_durable;
+pub use server::{Server, make_durable};
 
 /// Makes one `#[test]` for each backend out of each function: `name::sqlite`, `name::postgres`, `name::mysql`.
 ///

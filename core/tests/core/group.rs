@@ -17,7 +17,7 @@ use callsweep_core::store::{AnyConnection, Backend, Store};
 use callsweep_core::testkit::sample::{self, number};
 use callsweep_core::testkit::{TestDatabase, tables};
 
-use crate::proxy::{self, Loses};
+use crate::proxy::{self, Cut, When};
 use crate::support::{STATUSES, campaign, engine, execute, ledger_of, manual, nothing_is_violated};
 
 /// A call of the endpoint for what has this sessionId, to be archived.
@@ -241,18 +241,18 @@ on_each_backend! {
             return; // Nothing is between the program and its SQLite.
         }
         let here = ten(db);
-        for (loses, id) in [(Loses::Commit, 1), (Loses::ItsAnswer, 2)] {
+        for (when, id) in [(When::Before, 1), (When::After, 2)] {
             for key in [Some(format!("key {id}")), None] {
                 let id = if key.is_some() { id } else { id + 2 };
-                let proxy = proxy::before(db, loses);
+                let proxy = proxy::before(db);
                 let settings = DatabaseSettings { url: proxy.url.clone().into(), ..DatabaseSettings::default() };
                 let engine = engine(Store::open(&settings, Clock::system()).unwrap(), 5_000);
                 let run = NewRun { key, ..request(here, &format!("s{id}")) };
-                proxy.arm();
+                proxy.arm(Cut { commit: true, when });
                 let result = together(&engine, std::slice::from_ref(&run));
                 let [Together::Unanswered(unanswered)] = &result[..] else { panic!("{result:?}") };
                 let is_gone = !tables::ids(&mut db.connect(), here).contains(&id);
-                assert_eq!(is_gone, matches!(loses, Loses::ItsAnswer));
+                assert_eq!(is_gone, when == When::After);
                 let report = settle(&engine, &run, unanswered, &mut Control::unattended()).unwrap();
                 assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
                 assert_eq!(report.counts.archived, 1);

@@ -1,52 +1,73 @@
-//! A proxy before a database server that loses a COMMIT, or the answer to it.
+//! A proxy before a database server that cuts a connection at a statement.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use callsweep_core::testkit::TestDatabase;
 use url::Url;
 
-/// What is lost, and the connection with it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Loses {
-    /// The server never sees it.
-    Commit,
-    /// The server has committed.
-    ItsAnswer,
+/// Where a connection is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// At the next COMMIT. Otherwise at whatever is sent next.
+    pub(crate) commit: bool,
+    pub(crate) when: When,
+}
+
+/// When the client loses its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// The server never sees the statement.
+    Before,
+    /// The server is at it.
+    Meanwhile,
+    /// The server has done it, and its answer is lost.
+    After,
 }
 
 #[derive(Clone)]
 pub(crate) struct Proxy {
     /// Of the same database, through the proxy.
     pub(crate) url: String,
-    armed: Arc<AtomicBool>,
+    armed: Arc<Mutex<Option<Cut>>>,
 }
 
 impl Proxy {
-    /// Loses the next COMMIT.
-    pub(crate) fn arm(&self) {
-        self.armed.store(true, Ordering::Relaxed);
+    /// Cuts one connection, once.
+    pub(crate) fn arm(&self, cut: Cut) {
+        *self.armed.lock().unwrap() = Some(cut);
+    }
+
+    /// Whether no connection has been cut yet.
+    #[allow(dead_code, reason = "one of the two test programs asks")]
+    pub(crate) fn is_armed(&self) -> bool {
+        self.armed.lock().unwrap().is_some()
+    }
+
+    fn cut_at(&self, sent: &[u8]) -> Option<When> {
+        let mut armed = self.armed.lock().unwrap();
+        armed.take_if(|cut| !cut.commit || is_commit(sent)).map(|cut| cut.when)
     }
 }
 
 /// Passes connections on for as long as the process lives.
-pub(crate) fn before(db: &TestDatabase, loses: Loses) -> Proxy {
+pub(crate) fn before(db: &TestDatabase) -> Proxy {
     let mut url = Url::parse(db.url()).unwrap();
     let server = (url.host_str().unwrap().to_owned(), url.port().unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
-    let armed = Arc::new(AtomicBool::new(false));
-    let by_threads = armed.clone();
+    let proxy = Proxy { url: url.into(), armed: Arc::default() };
+    let passing = proxy.clone();
     std::thread::spawn(move || {
         for client in listener.incoming() {
             let (client, server) = (client.unwrap(), TcpStream::connect(&server).unwrap());
-            let armed = by_threads.clone();
-            std::thread::spawn(move || pass_on(client, server, loses, &armed));
+            let proxy = passing.clone();
+            std::thread::spawn(move || pass_on(client, server, &proxy));
         }
     });
-    Proxy { url: url.into(), armed }
+    proxy
 }
 
 /// Not the `READ COMMITTED` of a new connection.
@@ -56,7 +77,7 @@ fn is_commit(sent: &[u8]) -> bool {
 }
 
 /// Drivers send a statement and wait for its answer: what is read at once is one of them.
-fn pass_on(mut client: TcpStream, mut server: TcpStream, loses: Loses, armed: &Arc<AtomicBool>) {
+fn pass_on(mut client: TcpStream, mut server: TcpStream, proxy: &Proxy) {
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
     let (mut to_client, mut from_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
@@ -69,22 +90,23 @@ fn pass_on(mut client: TcpStream, mut server: TcpStream, loses: Loses, armed: &A
                 break;
             }
         }
+        // Both sides are shut, not only dropped: the other thread has them, too, and the client would wait for ever.
         let _ = to_client.shutdown(Shutdown::Both);
     });
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = client.read(&mut buffer) {
         let sent = &buffer[..read];
-        if is_commit(sent) && armed.swap(false, Ordering::Relaxed) {
-            lost.store(true, Ordering::Relaxed);
-            if matches!(loses, Loses::Commit) {
-                break;
-            }
+        let cut = proxy.cut_at(sent);
+        lost.store(cut.is_some(), Ordering::Relaxed);
+        if cut == Some(When::Before) || server.write_all(sent).is_err() {
+            break;
         }
-        if server.write_all(sent).is_err() {
+        if cut == Some(When::Meanwhile) {
+            let _ = client.shutdown(Shutdown::Both);
             break;
         }
     }
-    // The client learns of it when the server has ended, or answered what is lost.
+    // Otherwise the client learns of it when the server has ended, or answered what is lost.
     let _ = server.shutdown(Shutdown::Both);
     answers.join().unwrap();
     let _ = client.shutdown(Shutdown::Both);

@@ -68,7 +68,7 @@ pub(crate) fn watch_resumed(engine: &Engine, run_id: i64, progress: impl FnMut(&
     resume(engine, run_id, Bounds::default(), &mut after_each_chunk(progress)).unwrap()
 }
 
-fn after_each_chunk<'a>(mut look: impl FnMut(&Progress) + 'a) -> Control<'a> {
+pub(crate) fn after_each_chunk<'a>(mut look: impl FnMut(&Progress) + 'a) -> Control<'a> {
     let progress = move |now: &Progress| {
         if now.chunk.is_some() {
             look(now);

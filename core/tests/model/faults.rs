@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use callsweep_core::failpoint;
 
-use crate::proxy::Proxy;
+use crate::proxy::{Cut, Proxy, When};
 
 /// What breaks, and how often its point was passed.
 enum Armed {
@@ -69,10 +69,10 @@ pub(crate) fn crash<T>(at: u8, work: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// Does `work` on connections through this proxy, which loses the so-manieth COMMIT.
-pub(crate) fn lose<T>(at: u8, proxy: &Proxy, work: impl FnOnce() -> T) -> T {
+/// Does `work` on connections through this proxy, which loses the so-manieth COMMIT or the answer to it.
+pub(crate) fn lose<T>(at: u8, when: When, proxy: &Proxy, work: impl FnOnce() -> T) -> T {
     let proxy = proxy.clone();
-    *armed() = Armed::Commit { at, passed: 0, arm: Box::new(move || proxy.arm()) };
+    *armed() = Armed::Commit { at, passed: 0, arm: Box::new(move || proxy.arm(Cut { commit: true, when })) };
     let done = work();
     *armed() = Armed::Nothing;
     done

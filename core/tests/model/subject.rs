@@ -20,7 +20,7 @@ use proptest::test_runner::TestCaseError;
 use crate::dialler::{Dialler, lock, step_in};
 use crate::faults;
 use crate::model::{Doers, Model, Move, Number, Place, Seen, must};
-use crate::proxy::{self, Loses, Proxy};
+use crate::proxy::{self, Proxy, When};
 use crate::step::{Columns, Fault, Step, Way};
 use crate::support::{campaign, engine, execute};
 
@@ -32,8 +32,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) clock: ManualClock,
     dialler: Arc<Mutex<Option<Dialler>>>,
     store: Store,
-    /// Through proxies that lose a COMMIT, and the answer to one. SQLite has nothing between it and the program.
-    losing: Option<[(Proxy, Store); 2]>,
+    /// Through a proxy that loses a COMMIT, or the answer to one. SQLite has nothing between it and the program.
+    losing: Option<(Proxy, Store)>,
     pub(crate) campaign: CampaignId,
     pub(crate) model: Model,
     /// Numbers that the dialler has put into a status that bars them, in this step.
@@ -53,13 +53,13 @@ impl<'a> Subject<'a> {
             step_in(&at_the_clock);
             time.now()
         });
-        let through = |loses| {
-            let proxy = proxy::before(db, loses);
+        let through_a_proxy = || {
+            let proxy = proxy::before(db);
             let settings = DatabaseSettings { url: proxy.url.clone().into(), ..DatabaseSettings::default() };
             let store = Store::open(&settings, clock_with_dialler.clone()).unwrap();
             (proxy, store)
         };
-        let losing = (db.backend() != Backend::Sqlite).then(|| [Loses::Commit, Loses::ItsAnswer].map(through));
+        let losing = (db.backend() != Backend::Sqlite).then(through_a_proxy);
         Self {
             db,
             conn: connect(db),
@@ -174,9 +174,8 @@ impl<'a> Subject<'a> {
         *lock(&self.dialler) = Some(Dialler { conn, campaign, moments, status, done: Vec::new() });
         let done = match (fault, &self.losing) {
             (Fault::Crash(at), _) => faults::crash(at, || work(&self.store)),
-            (Fault::Commit(at), Some([(proxy, store), _])) | (Fault::Answer(at), Some([_, (proxy, store)])) => {
-                Some(faults::lose(at, proxy, || work(store)))
-            }
+            (Fault::Commit(at), Some((proxy, store))) => Some(faults::lose(at, When::Before, proxy, || work(store))),
+            (Fault::Answer(at), Some((proxy, store))) => Some(faults::lose(at, When::After, proxy, || work(store))),
             _ => Some(work(&self.store)),
         };
         match (&done, fault) {

@@ -11,19 +11,28 @@ use std::process::{Child, Command, Stdio};
 const SCRIPT: &str = r#"
 signal=$1; dir=$2; shift 2
 exec 3<&0
-"$@" 3<&- </dev/null >"$dir/log" 2>&1 &
+"$@" 3<&- </dev/null >>"$dir/log" 2>&1 &
 server=$!
+echo "$server" >"$dir/server.$$"
 (
     cat <&3 >/dev/null
-    kill -s "$signal" "$server"
-    while kill -0 "$server" 2>/dev/null; do sleep 0.1; done
+    # The id of a server that has ended may be another process's by now.
+    if [ ! -e "$dir/ended.$$" ]; then
+        kill -s "$signal" "$server"
+        kill -s CONT "$server"
+        while kill -0 "$server" 2>/dev/null; do sleep 0.1; done
+    fi
     rm -rf "$dir"
 ) &
 exec 3<&-
 wait "$server"
+status=$?
+: >"$dir/ended.$$"
+exit "$status"
 "#;
 
 /// A server process under watch.
+#[derive(Debug)]
 pub(super) struct Watched {
     /// The shell that waits for the server. Dropping its input ends the server.
     shell: Child,
@@ -47,6 +56,12 @@ impl Watched {
             .spawn()
             .map_err(|error| format!("cannot start sh: {error}"))?;
         Ok(Self { shell, dir: dir.to_owned() })
+    }
+
+    /// The process id of the server.
+    pub(super) fn server(&self) -> u32 {
+        let id = std::fs::read_to_string(self.dir.join(format!("server.{}", self.shell.id())));
+        id.expect("the watchdog says which it is").trim().parse().expect("a process id")
     }
 
     /// The server's last words, when it has ended by itself.
