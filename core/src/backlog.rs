@@ -42,7 +42,7 @@ pub fn backlog(engine: &Engine, targets: &[Target], criteria: &Criteria, limit: 
             continue;
         }
         let scope = Scope { campaign: target.campaign_id, criteria, walk: Walk::RecycleTime, backend: store.backend() };
-        let mut walker = Walker::new(scope, WINDOW, None);
+        let mut walker = Walker::new(scope, WINDOW, 1, None);
         let mut oldest = None;
         while let Some(window) = walker.window(&mut conn)? {
             if window.removable > 0 && oldest.is_none() {

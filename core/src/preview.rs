@@ -12,7 +12,7 @@ use crate::rules::Barred;
 use crate::run::Target;
 use crate::store::AnyConnection;
 use crate::store::campaigns;
-use crate::store::walk::{self, Walk};
+use crate::store::walk::{self, Course, Walk};
 use crate::store::window::{Scope, Walker};
 
 /// Numbers that a preview shows.
@@ -75,7 +75,7 @@ pub(crate) fn look(
     let Engine { store, rules, .. } = engine;
     let campaign = campaigns::find(conn, target.vdn_id, target.campaign_id)?
         .ok_or(Error::NoSuchCampaign { vdn: target.vdn_id, campaign: target.campaign_id })?;
-    let walk = walk::choose(conn, target.campaign_id, criteria)?;
+    let Course { walk, rows_per_match } = walk::choose(conn, target.campaign_id, criteria)?;
     let scope = Scope { campaign: target.campaign_id, criteria, walk, backend: store.backend() };
     let mut preview = Preview {
         walk,
@@ -85,7 +85,7 @@ pub(crate) fn look(
         sample: Vec::new(),
         campaign_executing: rules.bars_campaign(campaign.status),
     };
-    let mut walker = Walker::new(scope, WINDOW, None);
+    let mut walker = Walker::new(scope, WINDOW, rows_per_match, None);
     while let Some(window) = walker.window(conn)? {
         if stop() {
             return Ok(None);

@@ -11,7 +11,7 @@ use crate::run::{RunState, Target};
 use crate::store::StoreError;
 use crate::store::leases::{self, Lease};
 use crate::store::ledger::CampaignRow;
-use crate::store::walk::{self, Walk};
+use crate::store::walk::{self, Course, Walk};
 use crate::store::window::{Position, Scope, Walker};
 
 impl Running<'_> {
@@ -86,8 +86,8 @@ impl Running<'_> {
         let from = cursor.as_deref().map(str::parse::<Position>).transpose()?;
         // A cursor means a place on the walk that it was made on.
         let known = known_walk.or_else(|| Walk::of_value(&criteria)).or_else(|| from.as_ref().map(Walk::of_cursor));
-        let walk = match known {
-            Some(walk) => walk,
+        let Course { walk, rows_per_match } = match known {
+            Some(walk) => Course::on(walk),
             None => self.open.retry(|conn| walk::choose(conn, campaign.id, &criteria))?,
         };
         report.walk = Some(walk);
@@ -95,7 +95,7 @@ impl Running<'_> {
             row.walk = Some(walk.as_str().to_owned());
         }
         let scope = Scope { campaign: campaign.id, criteria: &criteria, walk, backend };
-        let mut walker = Walker::new(scope, self.open.sizer.size(), from);
+        let mut walker = Walker::new(scope, self.open.sizer.size(), rows_per_match, from);
         if self.open.is_request() {
             self.one_by_one(&mut walker, report, control)
         } else {

@@ -1,6 +1,7 @@
 //! How large a chunk is: its size follows its duration.
 
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -27,8 +28,8 @@ impl Pace {
     }
 }
 
-/// How many chunks a sweep removes at the same time, each on a connection of its own. It has an effect on PostgreSQL alone,
-/// and not where `max_rows` counts the rows down.
+/// How many chunks a sweep removes at the same time, each on a connection of its own. SQLite has one, and
+/// so has a run whose `max_rows` counts the rows down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "i64")]
 pub struct Lanes(usize);
@@ -102,11 +103,10 @@ impl PaceChange {
 }
 
 /// The first chunk of a run that has yet to learn how fast the database is.
-const FIRST_CHUNK: usize = 1_000;
-/// A chunk is at most so many times as large as the one before: one lucky chunk says little.
-const GROWTH: f64 = 1.2;
-/// As long as chunks are far from their time, growth may be faster, or the first seconds of a run would be wasted.
-const FAST_GROWTH: f64 = 2.0;
+const FIRST_CHUNK: usize = 2_000;
+/// A chunk is at most so many times as large as the one before: one lucky chunk says little. As long as chunks are far
+/// from their time, half of what fits may be dared, or the first seconds of a run would be wasted.
+const GROWTH: RangeInclusive<f64> = 1.2..=5.0;
 /// The weight of the newest chunk in the moving average of the speed.
 const WEIGHT: f64 = 0.3;
 
@@ -169,7 +169,7 @@ impl Sizer {
         let size = self.size as f64;
         let size = match self.pace.target_chunk {
             // It may have been halved.
-            None => (size * GROWTH).ceil(),
+            None => (size * GROWTH.start()).ceil(),
             // A slow chunk counts at once: others are waiting for its locks.
             Some(target) if took > target => size * target.as_secs_f64() / took.as_secs_f64(),
             // A quick chunk with few numbers in it says nothing about large ones.
@@ -178,7 +178,8 @@ impl Sizer {
                 let now = numbers as f64 / took.as_secs_f64().max(1e-6);
                 let speed = self.speed.map_or(now, |speed| speed + WEIGHT * (now - speed));
                 self.speed = Some(speed);
-                let growth = if took * 4 < target { FAST_GROWTH } else { GROWTH };
+                let fits = target.as_secs_f64() / took.as_secs_f64().max(1e-6);
+                let growth = (fits / 2.0).clamp(*GROWTH.start(), *GROWTH.end());
                 (speed * target.as_secs_f64()).min(size * growth)
             }
         };
@@ -211,7 +212,7 @@ mod tests {
     fn it_finds_the_size_that_takes_the_target() {
         let mut sizer = sizer(250, 100_000);
         let sizes = run(&mut sizer, 40, 100_000.0);
-        assert!(sizes.windows(2).all(|pair| pair[1] <= pair[0] * 2), "{sizes:?}");
+        assert!(sizes.windows(2).all(|pair| pair[1] <= pair[0] * 5), "{sizes:?}");
         assert!((24_000..=25_500).contains(sizes.last().unwrap()), "{sizes:?}");
         // The database becomes ten times slower: the next chunk is as much smaller.
         let slower = run(&mut sizer, 3, 10_000.0);
