@@ -98,13 +98,20 @@ fn take(
     archive_into: Option<i64>,
     now: NaiveDateTime,
 ) -> Result<(i64, i64), StoreError> {
-    let restrict = |head: Statement| scope.restrict(head, window).sql(" AND status = ").small_int(REMOVABLE as i16);
-    if let Some(run_id) = archive_into {
-        let which = restrict(Statement::default());
-        let moved = Move { direction: Direction::Archive { run: Under::Run(run_id), now }, which }.run(conn)?;
-        return Ok((moved, moved));
+    let mut taken = (0, 0);
+    for stretch in scope.stretches() {
+        let restrict = |head: Statement| {
+            scope.restrict_to(head, window, *stretch).sql(" AND status = ").small_int(REMOVABLE as i16)
+        };
+        if let Some(run_id) = archive_into {
+            let which = restrict(Statement::default());
+            let moved = Move { direction: Direction::Archive { run: Under::Run(run_id), now }, which }.run(conn)?;
+            taken = (taken.0 + moved, taken.1 + moved);
+        } else {
+            let deleted = restrict(Statement::new("/* chunk::delete */ DELETE FROM call_data WHERE ")).execute(conn)?;
+            fail_point!("deleted");
+            taken.0 += rows(deleted);
+        }
     }
-    let deleted = restrict(Statement::new("/* chunk::delete */ DELETE FROM call_data WHERE ")).execute(conn)?;
-    fail_point!("deleted");
-    Ok((rows(deleted), 0))
+    Ok(taken)
 }

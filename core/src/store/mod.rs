@@ -126,12 +126,12 @@ impl Store {
         })
     }
 
-    /// Sees to it that so many connections are open, as far as they can be had.
+    /// Sees to it that so many connections are open, as far as they can be had. Says how many are.
     ///
     /// r2d2 opens connections on threads of its own, and whoever waits for one may get another that has come back
     /// meanwhile. A process that ends while libpq still connects in such a thread crashes, because OpenSSL cleans up
     /// beneath it. So whoever works on several connections has them before it begins.
-    pub(crate) fn open_connections(&self, connections: usize) {
+    pub(crate) fn open_connections(&self, connections: usize) -> usize {
         let wanted = connections.min(usize::try_from(self.pool.max_size()).unwrap_or(usize::MAX));
         let mut held = Vec::new();
         while held.len() < wanted {
@@ -141,6 +141,7 @@ impl Store {
                 Err(_) => break,
             }
         }
+        held.len()
     }
 
     /// The product behind it.

@@ -89,10 +89,12 @@ pub(crate) struct Walker<'a> {
 }
 
 impl<'a> Walker<'a> {
-    /// Begins a walk, or goes on with one. `chunk`: how many matching numbers a window holds at most.
-    pub(crate) fn new(scope: Scope<'a>, chunk: NonZeroUsize, from: Option<Position>) -> Self {
+    /// Begins a walk, or goes on with one. `chunk`: how many matching numbers a window holds at most. `rows_per_match`: see
+    /// [`Course`](super::walk::Course).
+    pub(crate) fn new(scope: Scope<'a>, chunk: NonZeroUsize, rows_per_match: i64, from: Option<Position>) -> Self {
         let chunk = i64::try_from(chunk.get()).unwrap_or(i64::MAX);
-        Self { scope, chunk, scan: chunk, left: i64::MAX, position: from, ended: false }
+        let scan = aim(chunk).saturating_mul(rows_per_match.clamp(1, SCAN_FACTOR)).max(chunk);
+        Self { scope, chunk, scan, left: i64::MAX, position: from, ended: false }
     }
 
     /// What is meant, and where.
@@ -125,10 +127,9 @@ impl<'a> Walker<'a> {
             }
             // Looks as far as a window's worth of matches is likely to reach, from the share that matched here.
             if self.scope.walk == Walk::PrimaryKey {
-                let aim = (self.chunk * 9 / 10).max(1);
                 let (shortest, longest) = if matched > self.chunk { (1, scanned - 1) } else { (self.chunk, i64::MAX) };
                 let longest = longest.min(self.chunk.saturating_mul(SCAN_FACTOR));
-                self.scan = scanned.saturating_mul(aim).div_euclid(matched.max(1)).clamp(shortest, longest);
+                self.scan = scanned.saturating_mul(aim(self.chunk)).div_euclid(matched.max(1)).clamp(shortest, longest);
             }
             if matched <= self.chunk {
                 return Ok(Some(Window { last, most: self.chunk.min(self.left), ..window }));
@@ -149,6 +150,11 @@ impl<'a> Walker<'a> {
         self.ended = window.last;
         self.ended
     }
+}
+
+/// Matches that a window over the primary key is to hold: a little room, so that few windows have to be looked for again.
+fn aim(chunk: i64) -> i64 {
+    (chunk - chunk / 10).max(1)
 }
 
 impl Scope<'_> {
@@ -194,6 +200,27 @@ impl Scope<'_> {
         let statement = self.beyond(predicate::leading(statement, self.criteria, self.walk, self.backend), after);
         let order = if self.walk == Walk::RecycleTime { " ORDER BY recycle_time, id" } else { " ORDER BY id" };
         statement.sql(order).sql(" LIMIT ").big_int(scan)
+    }
+
+    /// Whether windows of this walk can be removed side by side. SQLite has one writer. InnoDB locks what lies behind a
+    /// stretch of the recycle_time index, which is the next window's.
+    pub(crate) fn can_be_shared(&self) -> bool {
+        match self.backend {
+            Backend::Sqlite => false,
+            Backend::Postgres => true,
+            Backend::Mysql => self.walk == Walk::PrimaryKey,
+        }
+    }
+
+    /// The stretches that a chunk takes one after the other.
+    ///
+    /// InnoDB locks the row behind `id <= …` too, and that is the first one of the next window: two lanes would wait for each
+    /// other. Behind `id < …` lies a row of this window, and behind `id = …` none is looked at.
+    pub(super) fn stretches(&self) -> &'static [Stretch] {
+        match (self.backend, self.walk) {
+            (Backend::Mysql, Walk::PrimaryKey) => &[Stretch::BeforeLast, Stretch::Last],
+            _ => &[Stretch::Whole],
+        }
     }
 
     /// The numbers of a window that stay because a rule bars them, counted as they are now.
@@ -256,11 +283,18 @@ impl Scope<'_> {
     /// small window it would prefer the index of recycle times, read all of the filter's range in every chunk, and meet
     /// the rows of other chunks there.
     pub(super) fn restrict(&self, statement: Statement, window: &Window) -> Statement {
+        self.restrict_to(statement, window, Stretch::Whole)
+    }
+
+    /// As [`Scope::restrict`], to a part of the window.
+    pub(super) fn restrict_to(&self, statement: Statement, window: &Window, stretch: Stretch) -> Statement {
         let statement = statement.sql("campaign_id = ").big_int(self.campaign.get());
         let statement = self.beyond(statement, window.after.as_ref());
-        let statement = match &window.upto {
-            Position::Id(id) => statement.sql(" AND id <= ").big_int(*id),
-            Position::RecycleTime(time, id) => self.compare_pair(statement, PairOrder::UpTo, time, *id),
+        let statement = match (&window.upto, stretch) {
+            (Position::Id(id), Stretch::Whole) => statement.sql(" AND id <= ").big_int(*id),
+            (Position::Id(id), Stretch::BeforeLast) => statement.sql(" AND id < ").big_int(*id),
+            (Position::Id(id), Stretch::Last) => statement.sql(" AND id = ").big_int(*id),
+            (Position::RecycleTime(time, id), _) => self.compare_pair(statement, PairOrder::UpTo, time, *id),
         };
         if self.walk == Walk::PrimaryKey {
             let statement = statement.sql(" AND (1 = 1");
@@ -308,6 +342,16 @@ fn time_as_text(backend: Backend) -> &'static str {
         Backend::Postgres => "to_char(recycle_time, 'YYYY-MM-DD HH24:MI:SS.US')",
         Backend::Mysql => "CAST(recycle_time AS CHAR)",
     }
+}
+
+/// A part of a window.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stretch {
+    Whole,
+    /// Without its last id.
+    BeforeLast,
+    /// Its last id.
+    Last,
 }
 
 #[derive(Clone, Copy)]

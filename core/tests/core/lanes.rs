@@ -5,22 +5,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use callsweep_core::campaign::CampaignId;
+use callsweep_core::number::{NewNumber, NumberStatus};
 use callsweep_core::on_each_backend;
 use callsweep_core::purge::{Engine, Outcome, Pace};
 use callsweep_core::run::Counts;
+use callsweep_core::store::walk::Walk;
 use callsweep_core::store::{AnyConnection, Backend};
 use callsweep_core::testkit::sample::{dial, number, numbers};
 use callsweep_core::testkit::{TestDatabase, tables};
 
 use crate::support::{
-    begin, campaign, engine, execute, ledger_of, manual, nothing_is_violated, stop_after, sweep, until_waiting, watch,
-    watch_resumed,
+    begin, campaign, engine, execute, ledger_of, manual, nothing_is_violated, stop_after, sweep, until_waiting,
+    walk_of, watch, watch_resumed,
 };
 
 const DUE: &str = r#"{"recycleTime":"2020-12-31 00:00:00","recycleType":"1"}"#;
 const LANES: i64 = 3;
 
-/// An engine with three lanes; they are one but on PostgreSQL.
+/// An engine with three lanes; they are one on SQLite, and on MariaDB where the recycle_time index leads.
 fn lanes(db: &TestDatabase, chunk_size: usize) -> Engine {
     let one = engine(db.store(), chunk_size);
     let pace = Pace { lanes: LANES.try_into().unwrap(), ..Pace::fixed(NonZeroUsize::new(chunk_size).unwrap()) };
@@ -50,6 +52,18 @@ on_each_backend! {
         let report = sweep(&lanes(db, 50), &manual(campaign, DUE, true));
         let row = ledger_of(&mut conn, &report);
         assert_eq!(row.counts, due);
+        assert_eq!(i64::try_from(tables::history_ids(&mut conn, campaign).len()).unwrap(), due.archived);
+        nothing_is_violated(&db.store());
+    }
+
+    fn along_the_primary_key_too(db) {
+        let mut conn = db.connect();
+        let one = |id| NewNumber { status: [NumberStatus::Waiting, NumberStatus::Calling][usize::from(id % 9 == 0)], ..number(id) };
+        let campaign = campaign(db, 1, &(1..=21_000).map(one).collect::<Vec<_>>());
+        let due = due(&mut conn, campaign);
+        let report = sweep(&lanes(db, 500), &manual(campaign, DUE, true));
+        assert_eq!(walk_of(&report), Some(Walk::PrimaryKey));
+        assert_eq!(ledger_of(&mut conn, &report).counts, due);
         assert_eq!(i64::try_from(tables::history_ids(&mut conn, campaign).len()).unwrap(), due.archived);
         nothing_is_violated(&db.store());
     }

@@ -19,7 +19,7 @@ use super::{Control, StopReason};
 use crate::error::Error;
 use crate::run::RunState;
 use crate::store::window::{Walker, Window};
-use crate::store::{Backend, StoreError, Transient};
+use crate::store::{StoreError, Transient};
 
 use lane::{Done, GivenUp, Lane, LaneThreads, Task};
 use turns::Turns;
@@ -50,14 +50,13 @@ impl Running<'_> {
         report: &mut CampaignReport,
         control: &mut Control<'_>,
     ) -> Result<Outcome, Error> {
-        let engine = self.open.engine;
-        // SQLite has one writer. InnoDB locks the row behind a window, which is the next chunk's first: two lanes were
-        // measured slower than one. Where rows are counted down each chunk must know what the one before took.
-        let alone = engine.store.backend() != Backend::Postgres || self.rows_left().is_some();
-        let lanes = if alone { 1 } else { engine.pace.lanes.get() };
-        // The lanes', this thread's, and the heartbeat's.
-        engine.store.open_connections(lanes + 2);
-        let (turns, scope) = (Turns::new(self.open.books.clone()), *walker.scope());
+        let (engine, scope) = (self.open.engine, *walker.scope());
+        // Where rows are counted down each chunk must know what the one before took.
+        let alone = !scope.can_be_shared() || self.rows_left().is_some();
+        let wanted = if alone { 1 } else { engine.pace.lanes.get() };
+        // The lanes', this thread's, and the heartbeat's. A pool that is smaller has fewer lanes.
+        let lanes = engine.store.open_connections(wanted + 2).saturating_sub(2).max(1);
+        let turns = Turns::new(self.open.books.clone());
         let archive_into = self.open.books.run.archive_into();
         thread::scope(|threads| {
             let mut feed = Feed {
