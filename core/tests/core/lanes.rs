@@ -16,7 +16,7 @@ use callsweep_core::testkit::{TestDatabase, tables};
 
 use crate::support::{
     begin, campaign, engine, execute, ledger_of, manual, nothing_is_violated, stop_after, sweep, until_waiting,
-    walk_of, watch, watch_resumed,
+    walk as walk_of, watch, watch_resumed,
 };
 
 const DUE: &str = r#"{"recycleTime":"2020-12-31 00:00:00","recycleType":"1"}"#;
