@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A process that has not done it by then will not.
@@ -59,10 +60,14 @@ impl Running {
         self.child.id()
     }
 
-    /// Lets it log without end. What it says from now on goes nowhere.
-    pub(crate) fn let_it_talk(&mut self) {
+    /// Lets it log without end, and gives what it logs from now on, once it has ended. Nobody need wait for that.
+    pub(crate) fn let_it_talk(&mut self) -> JoinHandle<String> {
         let mut stderr = self.stderr.take().expect("it is listened to");
-        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+        std::thread::spawn(move || {
+            let mut log = String::new();
+            let _ = stderr.read_to_string(&mut log);
+            log
+        })
     }
 
     pub(crate) fn stdout(&mut self) -> std::process::ChildStdout {

@@ -146,7 +146,7 @@ fn compare(attack: &mut Attack, believed: &BTreeMap<String, i64>, runs: &[Run]) 
 }
 
 /// What a minute makes of a run whose process is gone.
-fn let_a_minute_pass(conn: &mut AnyConnection, runs: &[Run]) {
+pub(crate) fn let_a_minute_pass(conn: &mut AnyConnection, runs: &[Run]) {
     for run in runs.iter().filter(|run| run.finished_at.is_none()) {
         let then = run.heartbeat_at - TimeDelta::minutes(1);
         let row = purge_run::table.filter(purge_run::id.eq(run.id));

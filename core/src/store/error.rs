@@ -79,7 +79,7 @@ pub enum StoreError {
     #[error("the database holds a value that this version cannot read: {0}")]
     Unreadable(String),
     /// Anything else that the database said.
-    #[error("database error: {0}")]
+    #[error("database error: {}{}", .0, full_hint(.0))]
     Database(#[from] DieselError),
 }
 
@@ -170,6 +170,25 @@ fn transient(error: &DieselError) -> Option<Transient> {
     }
 }
 
+/// What a server says when it cannot write for want of room.
+const FULL: &[&str] = &[
+    "database or disk is full", // SQLITE_FULL
+    "No space left on device",  // PostgreSQL 53100, MariaDB with the system's own error 28
+    "wrote only",               // PostgreSQL, where a part of a page still went
+    "' is full",                // InnoDB 1114
+    "Disk full",                // MariaDB 1021
+];
+
+fn full_hint(error: &DieselError) -> &'static str {
+    let is_full = |message: &str| FULL.iter().any(|words| message.contains(words));
+    match error {
+        DieselError::DatabaseError(_, information) if is_full(information.message()) => {
+            " (the disk of the database is full: make room, and do it again. What was committed stays)"
+        }
+        _ => "",
+    }
+}
+
 fn connect_hint(backend: Backend, reason: &str) -> &'static str {
     match backend {
         Backend::Sqlite if reason.contains("unable to open") => {
@@ -204,5 +223,23 @@ mod tests {
             assert_eq!(unknown(text).is_transient(), expected, "{text}");
         }
         assert_eq!(StoreError::NoScheme.is_transient(), None);
+    }
+
+    #[test]
+    fn says_what_to_do_when_the_disk_is_full() {
+        let text = |message: &str| {
+            let information = Box::new(message.to_owned());
+            StoreError::Database(DieselError::DatabaseError(DatabaseErrorKind::Unknown, information)).to_string()
+        };
+        for message in [
+            "database or disk is full",
+            "could not extend file \"base/5/16384\": No space left on device",
+            "could not extend file \"base/5/16384\": wrote only 4096 of 8192 bytes at block 8",
+            "The table 'call_data_history' is full",
+            "Got error 28 \"No space left on device\" from storage engine InnoDB",
+        ] {
+            assert!(text(message).contains("make room"), "{message}");
+        }
+        assert_eq!(text("deadlock detected"), "database error: deadlock detected");
     }
 }

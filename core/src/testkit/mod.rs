@@ -29,6 +29,7 @@ pub mod attack;
 pub mod big;
 pub mod clock;
 mod database;
+pub mod disk;
 pub mod measure;
 pub mod sample;
 mod selection;

@@ -27,7 +27,7 @@ fn kills() -> u64 {
 }
 
 /// Every number that may go and has a time is due.
-fn sweep(campaign: CampaignId) -> String {
+pub(crate) fn sweep(campaign: CampaignId) -> String {
     format!(
         "sweep --vdn 1 --campaign {campaign} --recycle-type 1 --recycle-time '2020-12-31 00:00:00' --archive-history --execute"
     )
@@ -46,13 +46,13 @@ fn campaign(db: &TestDatabase, id: i64) -> (CampaignId, Vec<NumberRow>) {
     (campaign, tables::numbers(&mut conn, campaign))
 }
 
-fn due(before: &[NumberRow]) -> i64 {
+pub(crate) fn due(before: &[NumberRow]) -> i64 {
     let is_due = |number: &&NumberRow| number.status == 0 && number.recycle_time.is_some();
     i64::try_from(before.iter().filter(is_due).count()).unwrap()
 }
 
 /// What a minute makes of a run whose process is gone: it is known to be dead.
-fn let_a_minute_pass(conn: &mut AnyConnection, runs: &[Run]) {
+pub(crate) fn let_a_minute_pass(conn: &mut AnyConnection, runs: &[Run]) {
     for run in runs.iter().filter(|run| run.finished_at.is_none()) {
         let then = run.heartbeat_at - TimeDelta::minutes(1);
         let row = purge_run::table.filter(purge_run::id.eq(run.id));
