@@ -38,13 +38,16 @@ impl Home {
         run(&["chown".into(), "-R".into(), format!("{user}:{user}"), self.text("")])
     }
 
-    /// The command, run as the server's own user.
+    /// The command, run as the server's own user. Temporary files are its own, too: a MariaDB that starts removes the tables
+    /// that it finds there, also those of another one at work.
     pub(super) fn as_owner(&self, command: &[&str]) -> Vec<String> {
         let owner = self.user.map(|user| {
             let ids = [format!("--reuid={user}"), format!("--regid={user}")];
             ["setpriv".to_owned()].into_iter().chain(ids).chain(["--clear-groups".to_owned()])
         });
-        owner.into_iter().flatten().chain(command.iter().map(|&word| word.to_owned())).collect()
+        let place = ["env".to_owned(), format!("TMPDIR={}", self.text(""))];
+        let command = command.iter().map(|&word| word.to_owned());
+        place.into_iter().chain(owner.into_iter().flatten()).chain(command).collect()
     }
 }
 
