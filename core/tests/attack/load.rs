@@ -23,7 +23,7 @@ use crate::support::{after_each_chunk, engine, manual};
 /// What the sweeps ask for.
 pub(crate) const MEMBERS: &str = r#"{"recycleTime":"2020-12-31 00:00:00","recycleType":"1"}"#;
 /// Of a campaign: the first are the sweep's, the others have no recycle time and are the clients'.
-const NUMBERS: i64 = 1_000;
+pub(crate) const NUMBERS: i64 = 1_000;
 const OF_THE_SWEEP: i64 = 700;
 const CLIENTS: i64 = 3;
 /// Whoever has failed so often gives up.
@@ -40,6 +40,15 @@ pub(crate) fn numbers() -> Vec<NewNumber> {
     }
     for number in clients {
         number.recycle_time = None;
+    }
+    numbers
+}
+
+/// The same, where the sweep is after the clients' numbers, too.
+pub(crate) fn wanted_by_all() -> Vec<NewNumber> {
+    let mut numbers = numbers();
+    for number in &mut numbers {
+        number.recycle_time.get_or_insert(sample::time("2020-12-04 17:57:00"));
     }
     numbers
 }

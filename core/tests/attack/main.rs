@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
 mod failover;
+mod galera;
 mod kill;
 mod load;
 #[path = "../core/proxy.rs"]

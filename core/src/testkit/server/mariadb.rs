@@ -1,6 +1,7 @@
 //! How a private MariaDB is installed.
 
 use std::fs;
+use std::path::Path;
 
 use super::home::{Home, find, free_port, run};
 use super::{PASSWORD, Purpose, Server, USER};
@@ -29,6 +30,46 @@ pub(super) fn install(purpose: Purpose, options: &[&str]) -> Result<Server, Stri
         "--skip-test-db",
     ]))?;
     start(home, purpose, options)
+}
+
+/// Where packages put the library of Galera.
+const PROVIDERS: [&str; 3] =
+    ["/usr/lib/galera/libgalera_smm.so", "/usr/lib64/galera-4/libgalera_smm.so", "/usr/lib64/galera/libgalera_smm.so"];
+
+/// The nodes of a Galera cluster.
+pub(super) fn cluster(nodes: usize) -> Result<Vec<Server>, String> {
+    let provider = PROVIDERS.iter().find(|file| Path::new(file).is_file());
+    let provider = provider.ok_or("Galera is not installed: apt-get install galera-4")?;
+    find("rsync", "rsync")?;
+    let ports = (0..nodes).map(|_| free_port()).collect::<Result<Vec<_>, _>>()?;
+    let members: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+    let members = format!("--wsrep-cluster-address=gcomm://{}", members.join(","));
+    // The first makes the cluster; when it comes back it joins the others.
+    let founder = "--wsrep-cluster-address=gcomm://";
+    let mut cluster = Vec::new();
+    for port in ports {
+        let options = [
+            "--wsrep-on=ON",
+            &format!("--wsrep-provider={provider}"),
+            if cluster.is_empty() { founder } else { &members },
+            "--wsrep-node-address=127.0.0.1",
+            "--wsrep-sst-method=rsync",
+            &format!("--wsrep-sst-receive-address=127.0.0.1:{}", free_port()?),
+            &format!(
+                "--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:{port};ist.recv_addr=127.0.0.1:{};\
+                 gcache.size=32M",
+                free_port()?
+            ),
+            "--binlog-format=ROW",
+            "--innodb-autoinc-lock-mode=2",
+        ];
+        let mut node = install(Purpose::Killed, &options)?;
+        for option in node.command.iter_mut().filter(|option| *option == founder) {
+            option.clone_from(&members);
+        }
+        cluster.push(node);
+    }
+    Ok(cluster)
 }
 
 /// Starts what is in the home's `data`.

@@ -140,6 +140,15 @@ impl Server {
         self.execute("SELECT pg_promote()");
     }
 
+    /// The nodes of a MariaDB Galera cluster.
+    ///
+    /// # Panics
+    /// When it cannot be had: with the reason and the package to install.
+    #[must_use]
+    pub fn cluster(nodes: usize) -> Vec<Self> {
+        mariadb::cluster(nodes).unwrap_or_else(|error| panic!("no Galera cluster for the test: {error}"))
+    }
+
     fn execute(&self, sql: &str) {
         let mut conn = database::connect(self.backend, self.url.as_str()).expect("connects to a server of the test");
         conn.batch_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
