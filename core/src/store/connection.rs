@@ -189,7 +189,7 @@ impl ConnectionManager {
     }
 }
 
-/// The timeouts are options that MariaDB's library reads in the place of a host. MySQL's looks for a host of that name.
+/// The timeout is an option that MariaDB's library reads in the place of a host. MySQL's looks for a host of that name.
 #[cfg(feature = "mysql")]
 fn establish_mysql(url: &str) -> diesel::ConnectionResult<diesel::MysqlConnection> {
     match super::database_url::for_libmariadb(url).map(|url| diesel::MysqlConnection::establish(&url)) {

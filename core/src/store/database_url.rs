@@ -15,9 +15,9 @@ const POSTGRES: [(&str, &str); 5] = [
     ("tcp_user_timeout", "60000"),
 ];
 
-/// The same for MariaDB, as far as its library can. How long a statement may take is for the operator to say.
-const MARIADB: [(&str, Option<&str>); 3] =
-    [("connect_timeout", Some("10")), ("read_timeout", None), ("write_timeout", None)];
+/// Seconds. It is the only one of these that MariaDB's library can be told by what Diesel passes on; it turns the kernel's
+/// keepalives on by itself.
+const MARIADB_CONNECT_TIMEOUT: &str = "10";
 
 /// The URL without its password.
 pub(super) fn without_password(text: &str) -> Result<String, StoreError> {
@@ -79,20 +79,16 @@ pub(super) fn for_libpq(text: &str) -> String {
     url
 }
 
-/// With the timeouts in the place of the host: the library takes a list of options there, and Diesel passes it nothing
+/// With the timeout in the place of the host: the library takes a list of options there, and Diesel passes it nothing
 /// else. `None` where there is no host of that kind.
 #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "a build without MariaDB"))]
 pub(super) fn for_libmariadb(text: &str) -> Option<String> {
     let url = Url::parse(text).ok()?;
     let said = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
-    // A socket has no timeouts, and the colons of IPv6 have no place in such a list.
+    // A socket needs none, and the colons of IPv6 have no place in such a list.
     let Some(Host::Domain(host)) = url.host().filter(|_| said("unix_socket").is_none()) else { return None };
-    let mut options = format!("host={host}");
-    for (name, value) in MARIADB {
-        if let Some(value) = said(name).or(value.map(str::to_owned)) {
-            options.push_str(&format!(";{}={value}", name.replace('_', "-")));
-        }
-    }
+    let timeout = said("connect_timeout").unwrap_or_else(|| MARIADB_CONNECT_TIMEOUT.to_owned());
+    let options = format!("host={host};connect-timeout={timeout}");
     Some([&url[..Position::BeforeHost], &options, &url[Position::AfterHost..]].concat())
 }
 
@@ -129,9 +125,8 @@ mod tests {
 
         let mariadb = |url| for_libmariadb(url).unwrap();
         assert_eq!(mariadb("mysql://u:p@h:3306/db"), "mysql://u:p@host=h;connect-timeout=10:3306/db");
-        let said = "?read_timeout=600&connect_timeout=3";
-        let host = "host=h;connect-timeout=3;read-timeout=600";
-        assert_eq!(mariadb(&format!("mysql://u:p@h/db{said}")), format!("mysql://u:p@{host}/db{said}"));
+        let said = mariadb("mysql://u:p@h/db?connect_timeout=3");
+        assert_eq!(said, "mysql://u:p@host=h;connect-timeout=3/db?connect_timeout=3");
         assert_eq!(for_libmariadb("mysql://u:p@[::1]/db"), None);
         assert_eq!(for_libmariadb("mysql://localhost/db?unix_socket=/run/mysqld.sock"), None);
     }
