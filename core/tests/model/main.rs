@@ -47,7 +47,7 @@ on_each_backend! {
     fn every_sequence_goes_as_the_model_says(db) {
         let subject = RefCell::new(Subject::new(db));
         let cases = u32::try_from(times("PROPTEST_CASES", CASES)).unwrap();
-        let config = ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 1_000, ..ProptestConfig::default() };
+        let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
         let check = |steps| {
             let subject = &mut *subject.borrow_mut();
             subject.begin();
