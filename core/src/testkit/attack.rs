@@ -20,6 +20,9 @@ pub fn times(variable: &str, otherwise: u64) -> u64 {
         .map_or(otherwise, |text| text.parse().unwrap_or_else(|error| panic!("{variable}={text}: {error}")))
 }
 
+/// Of all that were found.
+const VIOLATIONS_SHOWN: usize = 20;
+
 /// An attack under way.
 #[derive(Debug)]
 pub struct Attack {
@@ -149,7 +152,8 @@ impl Attack {
         );
         // Not eprintln: its output is shown for failed tests only.
         let _ = std::io::stderr().write_all(told.as_bytes());
-        assert!(violations.is_empty(), "{name}: {violations:#?}");
+        let first = &violations[..violations.len().min(VIOLATIONS_SHOWN)];
+        assert!(violations.is_empty(), "{name}: {} violations, at first {first:#?}", violations.len());
     }
 }
 

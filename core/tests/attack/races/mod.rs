@@ -19,8 +19,6 @@ use callsweep_core::testkit::TestDatabase;
 use callsweep_core::testkit::attack::{Attack, times};
 use callsweep_core::testkit::tables::{self, NumberRow};
 
-use crate::support::nothing_is_violated;
-
 use scene::{Diary, Level, Scene, Told};
 
 /// A race in which one of these did not run proves nothing.
@@ -85,7 +83,7 @@ fn race(db: &TestDatabase, level: Level) {
         let happened = attack.faults_of(what) > 0;
         attack.holds(happened, || format!("there were no {what}"));
     }
-    nothing_is_violated(&scene.store);
+    attack.verify(&scene.store);
     attack.end();
 }
 
