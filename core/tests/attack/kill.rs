@@ -17,14 +17,14 @@ use callsweep_core::on_each_backend;
 use callsweep_core::purge::{Control, Outcome, Progress};
 use callsweep_core::run::Run;
 use callsweep_core::settings::DatabaseSettings;
-use callsweep_core::store::{Backend, Store};
+use callsweep_core::store::{AnyConnection, Backend, Store, runs};
 use callsweep_core::testkit::attack::{Attack, times};
 use callsweep_core::testkit::sample::numbers;
 use callsweep_core::testkit::tables::{self, NumberRow};
 
 use chrono::TimeDelta;
 
-use crate::support::{campaign, engine, ledger, ledger_of, manual, sweep, watch, watch_resumed};
+use crate::support::{campaign, engine, is_behind, ledger, ledger_of, manual, sweep, watch, watch_resumed};
 
 /// Set for the child alone: the database and campaign that it works on, by how many minutes its clock is ahead, what it
 /// does (`-` begins a sweep, an id resumes that run, `restore:` and an id takes that run back), and the point that it
@@ -146,9 +146,22 @@ fn passing(point: &str) -> String {
     if point == "-" { "-".to_owned() } else { format!("{point}@{}", rand::random_range(1..=6)) }
 }
 
+fn is_due(number: &NumberRow) -> bool {
+    number.status == 0 && number.recycle_time.is_some()
+}
+
 fn due(before: &[NumberRow]) -> i64 {
-    let is_due = |number: &&NumberRow| number.status == 0 && number.recycle_time.is_some();
-    i64::try_from(before.iter().filter(is_due).count()).unwrap()
+    i64::try_from(before.iter().filter(|number| is_due(number)).count()).unwrap()
+}
+
+/// A run that goes on begins at its cursor: nothing that is still to go lies behind it.
+fn nothing_is_forgotten(attack: &mut Attack, conn: &mut AnyConnection, campaign: CampaignId, run: &Run) {
+    let cursors = runs::campaigns(conn, run.id).unwrap().into_iter().filter_map(|row| row.cursor);
+    for cursor in cursors.chain(run.cursor.clone()) {
+        let mut behind = tables::numbers(conn, campaign);
+        behind.retain(|number| is_due(number) && is_behind(&cursor, number));
+        attack.holds(behind.is_empty(), || format!("run {} would forget {} numbers", run.id, behind.len()));
+    }
 }
 
 fn all_is_back(source: &Run) -> bool {
@@ -174,6 +187,9 @@ on_each_backend! {
                     attack.holds(run.chunks >= chunk, || "a chunk was told of and is not in the ledger".to_owned());
                 }
                 let newest = &runs[..].first();
+                if let Some(run) = newest {
+                    nothing_is_forgotten(&mut attack, &mut conn, campaign, run);
+                }
                 if gone.by_itself || newest.is_some_and(|run| run.state == "succeeded") {
                     break;
                 }

@@ -30,7 +30,7 @@ use step::{Step, steps};
 use subject::Subject;
 
 /// More find more; these take some seconds on each backend.
-const CASES: u64 = 32;
+const CASES: u64 = 48;
 
 /// What broke, and the shortest sequence that breaks it.
 fn words(error: TestError<Vec<Step>>) -> String {

@@ -10,6 +10,7 @@ use callsweep_core::purge::{
     Control, Engine, Outcome as Ended, PurgeReport, Together, purge, purge_together, resume, settle,
 };
 use callsweep_core::run::{NewRun, Run, RunKind, RunState};
+use callsweep_core::store::runs;
 use chrono::TimeDelta;
 use proptest::test_runner::TestCaseError;
 use serde_json::Value;
@@ -17,7 +18,7 @@ use serde_json::Value;
 use crate::model::{Doers, Move, Place, Seen, must};
 use crate::step::{Fault, Pick, Removal, Way, Wish};
 use crate::subject::{Outcome, Subject};
-use crate::support::{engine, manual};
+use crate::support::{engine, is_behind, manual};
 
 /// What a run that removes numbers is about.
 struct Removing {
@@ -94,6 +95,7 @@ impl Subject<'_> {
         if let Some(known) = own.and_then(|own| self.model.runs.get_mut(&own)) {
             known.must = &removing.must - &went;
         }
+        self.nothing_is_forgotten(&seen, own)?;
         let Some(report) = report else { return Ok(None) };
         let row = seen.run(report.run_id);
         let same =
@@ -109,6 +111,19 @@ impl Subject<'_> {
             other => return Err(TestCaseError::fail(format!("the run ended: {other:?}"))),
         }
         Ok(Some(report))
+    }
+
+    /// A run that goes on begins at its cursor: nothing that it still must remove lies behind it.
+    fn nothing_is_forgotten(&mut self, seen: &Seen, own: Option<i64>) -> Outcome {
+        let Some(run) = own.and_then(|own| seen.run(own)) else { return Ok(()) };
+        let cursors = runs::campaigns(&mut self.conn, run.id).unwrap().into_iter().filter_map(|row| row.cursor);
+        for cursor in cursors.chain(run.cursor.clone()) {
+            for number in &self.model.runs[&run.id].must {
+                let number = &self.model.numbers[*number].row;
+                must!(!is_behind(&cursor, number), "the cursor is at {cursor}, and {number:?} is still there");
+            }
+        }
+        Ok(())
     }
 
     /// Whether a run that goes on meets numbers that were imported again since it archived them.

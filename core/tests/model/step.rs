@@ -125,7 +125,7 @@ fn picks() -> impl Strategy<Value = Pick> {
 fn faults() -> impl Strategy<Value = Fault> {
     prop_oneof![
         4 => Just(Fault::None),
-        4 => prop_oneof![2 => 1..10_u8, 1 => 10..40_u8].prop_map(Fault::Crash),
+        4 => prop_oneof![3 => 1..12_u8, 1 => 12..40_u8].prop_map(Fault::Crash),
         1 => (1..6_u8).prop_map(Fault::Commit),
         1 => (1..6_u8).prop_map(Fault::Answer),
     ]
