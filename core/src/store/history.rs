@@ -104,24 +104,24 @@ impl Scope {
         Ok(rows)
     }
 
+    /// The next `scan` rows, and all others of the last one's id: an id that was imported again is there by several runs.
     fn window(&self, conn: &mut AnyConnection, after: Option<i64>, scan: i64) -> Result<Option<Window>, StoreError> {
         #[derive(QueryableByName)]
         struct Scanned {
             #[diesel(sql_type = BigInt)]
             looked_at: i64,
-            #[diesel(sql_type = BigInt)]
-            meant: i64,
             #[diesel(sql_type = Nullable<BigInt>)]
             last_id: Option<i64>,
         }
-        let backend = conn.backend();
-        let head = "/* history::window */ SELECT count(*) AS looked_at, count(meant) AS meant, max(id) AS last_id FROM \
-                    (SELECT id, CASE WHEN ";
-        let tail = " THEN 1 END AS meant FROM call_data_history WHERE campaign_id = ";
-        let statement = self.meant(Statement::new(head), backend).sql(tail).big_int(self.campaign_id);
-        let found: Scanned =
-            beyond(statement, after).sql(" ORDER BY id LIMIT ").big_int(scan).sql(") scanned").get_result(conn)?;
-        Ok(found.last_id.map(|upto| Window { after, upto, rows: found.meant, last: found.looked_at < scan }))
+        let head = "/* history::window */ SELECT count(*) AS looked_at, max(id) AS last_id FROM (SELECT id FROM \
+                    call_data_history WHERE campaign_id = ";
+        let scanned = beyond(Statement::new(head).big_int(self.campaign_id), after);
+        let found: Scanned = scanned.sql(" ORDER BY id LIMIT ").big_int(scan).sql(") scanned").get_result(conn)?;
+        let Some(upto) = found.last_id else { return Ok(None) };
+        let window = Window { after, upto, rows: 0, last: found.looked_at < scan };
+        let meant = Statement::new("/* history::meant */ SELECT count(*) AS numbers FROM call_data_history WHERE ");
+        let meant: Count = self.restrict(meant, &window, conn.backend()).get_result(conn)?;
+        Ok(Some(Window { rows: meant.numbers, ..window }))
     }
 
     fn meant(&self, statement: Statement, backend: Backend) -> Statement {
@@ -197,11 +197,6 @@ impl Scope {
         limit: i64,
     ) -> Result<(i64, Vec<i64>), StoreError> {
         #[derive(QueryableByName)]
-        struct Count {
-            #[diesel(sql_type = BigInt)]
-            numbers: i64,
-        }
-        #[derive(QueryableByName)]
         struct Id {
             #[diesel(sql_type = BigInt)]
             id: i64,
@@ -221,6 +216,12 @@ impl Scope {
             taken("/* history::taken */ SELECT c.id AS id").sql(" ORDER BY c.id LIMIT ").big_int(limit).load(conn)?;
         Ok((count.numbers, ids.into_iter().map(|row| row.id).collect()))
     }
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    numbers: i64,
 }
 
 #[derive(QueryableByName)]

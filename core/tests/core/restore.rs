@@ -75,6 +75,24 @@ on_each_backend! {
         nothing_is_violated(&engine.store);
     }
 
+    fn an_id_that_is_in_history_by_several_runs_returns_wherever_a_chunk_ends(db) {
+        let mut conn = db.connect();
+        let campaign = campaign(db, 1, &[]);
+        let archive = || sweep(&engine(db.store(), 500), &manual(campaign, BATCH, true)).run_id;
+        for _ in 0..2 {
+            sample::insert(&mut conn, campaign, &ten());
+            archive();
+        }
+        sample::insert(&mut conn, campaign, &ten());
+        for chunk_size in 1..=6 {
+            let source = archive();
+            let engine = engine(db.store(), chunk_size);
+            assert_eq!(preview(&engine, &take_back(source), &|| false).unwrap().unwrap().numbers, 10);
+            assert_eq!(succeeds(&engine, source).numbers, 10, "chunks of {chunk_size}");
+            assert_eq!(tables::ids(&mut conn, campaign).len(), 10);
+        }
+    }
+
     fn the_numbers_of_other_runs_stay_in_history(db) {
         let (engine, mut conn) = (engine(db.store(), 2), db.connect());
         let (one, two) = (campaign(db, 1, &ten()), campaign(db, 2, &ten()));

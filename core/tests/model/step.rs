@@ -88,7 +88,7 @@ pub(crate) enum Fault {
 /// Sequences, short ones too.
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let later = prop_oneof![
-        2 => (imports(), faults()).prop_map(|(numbers, fault)| Step::Import(numbers, fault)),
+        2 => (imports(8), faults()).prop_map(|(numbers, fault)| Step::Import(numbers, fault)),
         2 => dialled(1..6).prop_map(Step::Dial),
         1 => weighted(0.3, Just(())).prop_map(|executes| Step::Execute(executes.is_some())),
         6 => (wishes(), any::<bool>(), ways()).prop_map(|(wish, request, way)| Step::Remove(Removal { wish, request, way })),
@@ -97,21 +97,22 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (picks(), ways()).prop_map(|(pick, way)| Step::Restore(pick, way)),
         1 => (0..12_u8, ways()).prop_map(|(ago, way)| Step::Prune(ago, way)),
     ];
-    (imports(), prop::collection::vec(later, 1..14)).prop_map(|(first, later)| {
+    (imports(15), prop::collection::vec(later, 1..14)).prop_map(|(first, later)| {
         let mut steps = vec![Step::Import(first, Fault::None)];
         steps.extend(later);
         steps
     })
 }
 
-fn imports() -> impl Strategy<Value = BTreeMap<i64, Columns>> {
+/// Fewer numbers than so many.
+fn imports(below: usize) -> impl Strategy<Value = BTreeMap<i64, Columns>> {
     let columns =
         (of(select(&TEXTS)), select(&TEXTS), of(select(&TEXTS)), of(select(&TIMES)), weighted(0.4, select(&STATUSES)));
     let columns = columns.prop_map(|(session_id, called, custom_field, recycle_time, status)| {
         let status = status.unwrap_or(NumberStatus::Waiting);
         Columns { session_id, called, custom_field, recycle_time, status }
     });
-    prop::collection::btree_map(1..=IDS, columns, 0..12)
+    prop::collection::btree_map(1..=IDS, columns, 0..below)
 }
 
 fn dialled(steps: std::ops::Range<usize>) -> impl Strategy<Value = Vec<(i64, i16)>> {
@@ -125,7 +126,8 @@ fn picks() -> impl Strategy<Value = Pick> {
 fn faults() -> impl Strategy<Value = Fault> {
     prop_oneof![
         4 => Just(Fault::None),
-        4 => prop_oneof![3 => 1..12_u8, 1 => 12..40_u8].prop_map(Fault::Crash),
+        // A sweep passes four points before its first chunk, and each chunk up to six.
+        6 => prop_oneof![1 => 1..5_u8, 4 => 5..24_u8, 1 => 24..48_u8].prop_map(Fault::Crash),
         1 => (1..6_u8).prop_map(Fault::Commit),
         1 => (1..6_u8).prop_map(Fault::Answer),
     ]
@@ -133,19 +135,15 @@ fn faults() -> impl Strategy<Value = Fault> {
 
 fn ways() -> impl Strategy<Value = Way> {
     let moments = prop_oneof![Just(Vec::new()), prop::collection::vec(dialled(0..5), 0..12)];
-    (1..6_usize, 1..3_u8, moments, faults()).prop_map(|(chunk_size, lanes, moments, fault)| Way {
-        chunk_size,
-        lanes,
-        moments,
-        fault,
-    })
+    (prop_oneof![3 => 1..3_usize, 1 => 3..6_usize], 1..3_u8, moments, faults())
+        .prop_map(|(chunk_size, lanes, moments, fault)| Way { chunk_size, lanes, moments, fault })
 }
 
 /// Any filter, and any of them together.
 fn wishes() -> impl Strategy<Value = Wish> {
     let filter =
-        |name: &'static str| weighted(0.2, select(&TEXTS)).prop_map(move |value| value.map(|value| (name, value)));
-    let recycle = weighted(0.8, (select(&["1", "1", "2", "3"]), select(&TIMES)));
+        |name: &'static str| weighted(0.12, select(&TEXTS)).prop_map(move |value| value.map(|value| (name, value)));
+    let recycle = weighted(0.8, (select(&["1", "1", "1", "2", "3"]), select(&TIMES)));
     (filter("sessionId"), filter("called"), filter("customField"), recycle, any::<bool>())
         .prop_map(|(session_id, called, custom_field, recycle, archive)| {
             let recycle = recycle.map(|(kind, time)| [("recycleType", kind), ("recycleTime", time)]);
