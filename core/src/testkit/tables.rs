@@ -69,6 +69,14 @@ impl NumberRow {
             && equal("customField", self.custom_field.as_ref())
             && asked("recycleType").zip(asked("recycleTime")).is_none_or(|(kind, asked)| is_due(kind, asked))
     }
+
+    /// Whether a walk has left it behind. A cursor is an id, or a recycle time and an id.
+    #[must_use]
+    pub fn is_behind(&self, cursor: &str) -> bool {
+        let Some((time, id)) = cursor.rsplit_once('/') else { return self.id <= cursor.parse().expect("an id") };
+        let time = NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S%.f").expect("a time");
+        self.recycle_time.is_some_and(|own| (own, self.id) <= (time, id.parse().expect("an id")))
+    }
 }
 
 /// A row of `call_data_history`.

@@ -24,7 +24,7 @@ use callsweep_core::testkit::tables::{self, NumberRow};
 
 use chrono::TimeDelta;
 
-use crate::support::{campaign, engine, is_behind, ledger, ledger_of, manual, sweep, watch, watch_resumed};
+use crate::support::{campaign, engine, ledger, ledger_of, manual, sweep, watch, watch_resumed};
 
 /// Set for the child alone: the database and campaign that it works on, by how many minutes its clock is ahead, what it
 /// does (`-` begins a sweep, an id resumes that run, `restore:` and an id takes that run back), and the point that it
@@ -159,7 +159,7 @@ fn nothing_is_forgotten(attack: &mut Attack, conn: &mut AnyConnection, campaign:
     let cursors = runs::campaigns(conn, run.id).unwrap().into_iter().filter_map(|row| row.cursor);
     for cursor in cursors.chain(run.cursor.clone()) {
         let mut behind = tables::numbers(conn, campaign);
-        behind.retain(|number| is_due(number) && is_behind(&cursor, number));
+        behind.retain(|number| is_due(number) && number.is_behind(&cursor));
         attack.holds(behind.is_empty(), || format!("run {} would forget {} numbers", run.id, behind.len()));
     }
 }

@@ -16,10 +16,8 @@ use callsweep_core::rules::OngoingTask;
 use callsweep_core::run::{NewRun, Run, RunKind, Target};
 use callsweep_core::store::walk::Walk;
 use callsweep_core::store::{AnyConnection, Backend, Store, runs};
-use callsweep_core::testkit::tables::NumberRow;
 use callsweep_core::testkit::{TestDatabase, sample};
 use callsweep_core::verify::verify;
-use chrono::NaiveDateTime;
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -153,14 +151,6 @@ pub(crate) fn ledger_of(conn: &mut AnyConnection, report: &PurgeReport) -> Run {
         assert_eq!((campaign.counts, campaign.chunks), (of.counts, of.chunks));
     }
     row
-}
-
-/// Whether a walk has left a number behind: what is there and was to go has been forgotten. A cursor is an id, or a
-/// recycle time and an id.
-pub(crate) fn is_behind(cursor: &str, number: &NumberRow) -> bool {
-    let Some((time, id)) = cursor.rsplit_once('/') else { return number.id <= cursor.parse().unwrap() };
-    let time = NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S%.f").unwrap();
-    number.recycle_time.is_some_and(|of_number| (of_number, number.id) <= (time, id.parse().unwrap()))
 }
 
 /// What is true of every row of the ledger.

@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::model::{Doers, Move, Place, Seen, must};
 use crate::step::{Fault, Pick, Removal, Way, Wish};
 use crate::subject::{Outcome, Subject};
-use crate::support::{engine, is_behind, manual};
+use crate::support::{engine, manual};
 
 /// What a run that removes numbers is about.
 struct Removing {
@@ -120,7 +120,7 @@ impl Subject<'_> {
         for cursor in cursors.chain(run.cursor.clone()) {
             for number in &self.model.runs[&run.id].must {
                 let number = &self.model.numbers[*number].row;
-                must!(!is_behind(&cursor, number), "the cursor is at {cursor}, and {number:?} is still there");
+                must!(!number.is_behind(&cursor), "the cursor is at {cursor}, and {number:?} is still there");
             }
         }
         Ok(())
