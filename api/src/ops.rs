@@ -87,7 +87,7 @@ async fn readyz(health: web::Data<Health>) -> HttpResponse {
             match error {
                 StoreError::Busy { .. } => "the database does not answer: an earlier check still waits\n",
                 StoreError::SchemaBehind(_) => "the database schema is behind: run `callsweep-worker migrate`\n",
-                StoreError::SchemaNewer(_) => "the database schema is newer than this version\n",
+                StoreError::SchemaNewer { .. } => "the database schema is newer than this version\n",
                 _ => "the database is not reachable\n",
             }
         }

@@ -14,6 +14,9 @@ use crate::http::{self, Response};
 use crate::process::{Running, WITHIN, key, output, program, write_settings};
 use crate::server::{Call, TestServer};
 
+/// What a later version leaves behind.
+const NEWER: &str = "INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000001')";
+
 /// Starts the program and expects it to end at once, with 1 and this in its one line.
 fn refuses(directory: &std::path::Path, arguments: &[&str], parts: &[&str]) {
     let output = output(directory, arguments);
@@ -58,8 +61,19 @@ on_each_backend! {
         let behind = http::get(server.ops_address, "/readyz");
         assert_eq!(behind.status, 503);
         assert!(behind.body.contains("callsweep-worker migrate"), "{behind:?}");
+        db.connect().batch_execute(NEWER).unwrap();
+        let newer = http::get(server.ops_address, "/readyz");
+        assert_eq!((newer.status, newer.body.as_str()), (503, "the database schema is newer than this version\n"));
         assert_eq!(http::get(server.ops_address, "/healthz").status, 200);
         assert_eq!(http::get(server.ops_address, "/").status, 404);
+    }
+
+    fn it_does_not_start_on_a_schema_that_is_newer(db) {
+        db.connect().batch_execute(NEWER).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        write_settings(dir.path(), db.url(), &key());
+        let parts = ["it has 99990101000001", "knows up to 2026", "use the version of Callsweep that made it"];
+        refuses(dir.path(), &[], &parts);
     }
 
     fn a_request_in_flight_is_finished_before_the_end(db) {

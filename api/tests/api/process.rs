@@ -56,11 +56,13 @@ impl Running {
         }
     }
 
+    #[allow(dead_code, reason = "the attacks use it")]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Lets it log without end, and gives what it logs from now on, once it has ended. Nobody need wait for that.
+    #[allow(dead_code, reason = "the attacks use it")]
     pub(crate) fn let_it_talk(&mut self) -> JoinHandle<String> {
         let mut stderr = self.stderr.take().expect("it is listened to");
         std::thread::spawn(move || {

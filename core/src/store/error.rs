@@ -50,8 +50,16 @@ pub enum StoreError {
     #[error("the database schema is behind by {0} migration(s): run `callsweep-worker migrate`")]
     SchemaBehind(usize),
     /// Migrations have been run that this binary does not know.
-    #[error("the database schema is newer than this binary (it has {0}): use the version of Callsweep that made it")]
-    SchemaNewer(String),
+    #[error(
+        "the database schema is newer than this binary: it has {has}, and this binary knows up to {knows}; use the version \
+        of Callsweep that made it, or a newer one"
+    )]
+    SchemaNewer {
+        /// A migration that the database has.
+        has: String,
+        /// The newest that this binary brings.
+        knows: String,
+    },
     /// A migration did not run.
     #[error("migration failed: {0}")]
     Migration(String),

@@ -42,8 +42,8 @@ pub fn pending(conn: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
         let applied = conn.applied_migrations().map_err(failed)?;
         let known = names(&migrations, conn)?;
         let versions: Vec<String> = known.iter().map(|(version, _)| version.clone()).collect();
-        if let Some(newer) = applied.iter().map(MigrationVersion::to_string).find(|v| !versions.contains(v)) {
-            return Err(StoreError::SchemaNewer(newer));
+        if let Some(has) = applied.iter().map(MigrationVersion::to_string).find(|v| !versions.contains(v)) {
+            return Err(StoreError::SchemaNewer { has, knows: versions.last().cloned().unwrap_or_default() });
         }
         let applied: Vec<String> = applied.iter().map(MigrationVersion::to_string).collect();
         Ok(known.into_iter().filter(|(version, _)| !applied.contains(version)).map(|(_, name)| name).collect())

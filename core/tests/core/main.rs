@@ -17,4 +17,5 @@ mod schema;
 mod space;
 mod support;
 mod time;
+mod upgrade;
 mod verify;

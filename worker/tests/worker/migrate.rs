@@ -1,5 +1,6 @@
 use callsweep_core::on_each_backend;
 use callsweep_core::store::migrations;
+use diesel::connection::SimpleConnection as _;
 use serde_json::json;
 
 use crate::program::{Worker, says};
@@ -28,6 +29,31 @@ on_each_backend! {
             says(&worker.refuses(1, command), &["behind", "callsweep-worker migrate"]);
         }
         says(&worker.reports(1, "doctor"), &["failure  schema", "callsweep-worker migrate"]);
+    }
+
+    fn every_command_refuses_a_schema_that_is_newer(db) {
+        db.connect().batch_execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000001')").unwrap();
+        let worker = Worker::on(db);
+        worker.write("numbers.csv", "called\n138\n");
+        let newer = ["it has 99990101000001", "knows up to 2026", "use the version of Callsweep that made it"];
+        for command in [
+            "migrate",
+            "import numbers.csv --vdn 1 --create-campaign spring",
+            "sweep --vdn 1 --campaign 5 --called 1",
+            "sweep --vdn 1 --campaign 5 --called 1 --execute",
+            "sweep --resume 1",
+            "runs",
+            "runs 1",
+            "runs 1 pause",
+            "restore 1 --execute",
+            "verify",
+            "prune-history --older-than 90d --execute",
+            "run",
+        ] {
+            says(&worker.refuses(1, command), &newer);
+        }
+        says(&worker.reports(1, "doctor"), &["failure  schema"]);
+        says(&worker.reports(1, "doctor"), &newer);
     }
 }
 

@@ -1,0 +1,145 @@
+//! A database that version 0.1.0 left, with rows in all states: the newest migrations keep each as it was, and its runs go on.
+
+use std::fs;
+use std::path::Path;
+
+use callsweep_core::history::restore::{Restore, restore};
+use callsweep_core::on_each_backend;
+use callsweep_core::purge::{Control, Outcome};
+use callsweep_core::run::RunState;
+use callsweep_core::settings::DatabaseSettings;
+use callsweep_core::store::controls::{self, RunControl};
+use callsweep_core::store::runs::{self, RunFilter};
+use callsweep_core::store::{AnyConnection, Backend, Store, migrations};
+use callsweep_core::testkit::TestDatabase;
+use callsweep_core::testkit::clock::ManualClock;
+use callsweep_core::verify::verify;
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+
+use crate::support::{engine, execute, ledger, watch_resumed};
+
+/// The migration of version 0.1.0, and its number in the database.
+const FIRST: (&str, &str) = ("2026-11-24-000001_create_tables", "20261124000001");
+/// What its commands and its endpoint wrote: every kind of run and every state, numbers in every status.
+const ROWS: &str = include_str!("upgrade/0.1.0/rows.sql");
+/// Later than all of it: who worked then is dead.
+const NOW: &str = "2026-12-24T12:00:00Z";
+
+fn first_migration(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Sqlite => include_str!("upgrade/0.1.0/sqlite.sql"),
+        Backend::Postgres => include_str!("upgrade/0.1.0/postgres.sql"),
+        Backend::Mysql => include_str!("upgrade/0.1.0/mysql.sql"),
+    }
+}
+
+/// MariaDB has a word of its own for what is a column here.
+fn rows_for(backend: Backend) -> String {
+    if backend == Backend::Mysql { ROWS.replace(" cursor,", " `cursor`,") } else { ROWS.to_owned() }
+}
+
+/// The database as version 0.1.0 left it, and a store of the newest on it.
+fn left_by_the_first(backend: Backend) -> (TestDatabase, Store) {
+    let db = TestDatabase::empty(backend);
+    let settings = DatabaseSettings { url: db.url().to_owned().into(), ..DatabaseSettings::default() };
+    let store = Store::create(&settings, ManualClock::at(NOW).clock()).unwrap();
+    let mut conn = store.connection().unwrap();
+    execute(&mut conn, first_migration(backend));
+    execute(
+        &mut conn,
+        "CREATE TABLE __diesel_schema_migrations (version VARCHAR(50) PRIMARY KEY NOT NULL, \
+         run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)",
+    );
+    execute(&mut conn, &format!("INSERT INTO __diesel_schema_migrations (version) VALUES ('{}')", FIRST.1));
+    execute(&mut conn, &rows_for(backend));
+    drop(conn);
+    (db, store)
+}
+
+/// Every row of version 0.1.0, every column of it, as text.
+fn rows(conn: &mut AnyConnection) -> Vec<String> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        line: String,
+    }
+    let rows = rows_for(conn.backend());
+    let header = |line: &str| {
+        let (table, columns) = line.strip_prefix("INSERT INTO ")?.strip_suffix(") VALUES")?.split_once(" (")?;
+        Some((table.to_owned(), columns.to_owned()))
+    };
+    let mut all = Vec::new();
+    for (table, columns) in rows.lines().filter_map(header) {
+        let text = if conn.backend() == Backend::Mysql { "CHAR" } else { "TEXT" };
+        let columns = columns.split(", ").map(|column| format!("coalesce(CAST({column} AS {text}), 'NULL')"));
+        let columns: Vec<String> = columns.collect();
+        let line = match conn.backend() {
+            Backend::Mysql => format!("concat_ws('|', {})", columns.join(", ")),
+            _ => columns.join(" || '|' || "),
+        };
+        let found: Vec<Row> =
+            diesel::sql_query(format!("SELECT {line} AS line FROM {table} ORDER BY 1")).load(conn).unwrap();
+        all.extend(found.into_iter().map(|row| format!("{table}: {}", row.line)));
+    }
+    all
+}
+
+#[test]
+fn a_migration_that_was_released_is_never_changed() {
+    for backend in [Backend::Sqlite, Backend::Postgres, Backend::Mysql] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations").join(backend.folder());
+        let now = fs::read_to_string(folder.join(FIRST.0).join("up.sql")).unwrap();
+        assert!(
+            now == first_migration(backend),
+            "{backend}: {} was changed. Databases have it already: leave it as it was, and add another migration beside it",
+            FIRST.0
+        );
+    }
+}
+
+#[test]
+fn the_rows_are_in_all_states() {
+    for state in RunState::ALL {
+        assert!(ROWS.contains(&format!("'{}'", state.as_str())), "{state:?}");
+    }
+}
+
+on_each_backend! {
+    fn every_row_stays_as_it_was(db) {
+        let (_db, store) = left_by_the_first(db.backend());
+        let mut conn = store.connection().unwrap();
+        let before = rows(&mut conn);
+        assert_eq!(before.len(), ROWS.lines().filter(|line| line.starts_with('(')).count());
+        let pending = migrations::pending(&mut conn).unwrap();
+        assert_eq!(migrations::run(&mut conn).unwrap(), pending);
+        migrations::check_current(&mut conn).unwrap();
+        assert_eq!(rows(&mut conn), before);
+    }
+
+    fn its_runs_go_on(db) {
+        let (_db, store) = left_by_the_first(db.backend());
+        let mut conn = store.connection().unwrap();
+        migrations::run(&mut conn).unwrap();
+        let engine = engine(store.clone(), 5);
+        let all = runs::list(&mut conn, &RunFilter { limit: 1_000, ..RunFilter::default() }).unwrap();
+        let ended = [RunState::Succeeded, RunState::Refused].map(RunState::as_str);
+        let (ended, left): (Vec<_>, Vec<_>) = all.into_iter().partition(|run| ended.contains(&run.state.as_str()));
+        assert_eq!((ended.len(), left.len()), (11, 8));
+        for run in left {
+            // What a person said to it before the upgrade still stands.
+            let go_on = |said| RunControl { wanted: None, ..said };
+            controls::say(&mut conn, run.id, go_on, store.clock().timestamp()).unwrap();
+            let report = watch_resumed(&engine, run.id, |_| ());
+            assert!(matches!(report.outcome, Outcome::Succeeded), "{} {}: {:?}", run.id, run.state, report.outcome);
+            assert!(report.counts.archived >= run.counts.archived);
+        }
+        let archived = ended.iter().find(|run| run.campaign_id == Some(1) && run.archive_history).unwrap();
+        let back = Restore { run_id: archived.id, actor: "tester".to_owned(), into_executing: false };
+        let report = restore(&engine, &back, &mut Control::unattended()).unwrap();
+        assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
+        assert_eq!(ledger(&mut conn, archived.id).restored, archived.counts.archived - archived.pruned);
+        let report = verify(&store, &mut |_| true).unwrap().unwrap();
+        assert_eq!((report.violations, report.skipped), (vec![], vec![]));
+    }
+}
