@@ -264,8 +264,14 @@ impl Sender {
     /// The answer to a request, which is sent again where there was none, or the database failed it.
     async fn insist(&self, request: &[u8]) -> Option<Response> {
         let mut said = String::new();
-        for _ in 0..ATTEMPTS {
-            match self.exchange(request).await {
+        for attempt in 0..ATTEMPTS {
+            // Those that were kept may all have been closed meanwhile.
+            match self.exchange(request, attempt > 0).await {
+                // The server or this client was so slow that the head was not there in time: nobody has read it.
+                Ok(answered) if answered.status == 408 => {
+                    self.tally.reconnected.fetch_add(1, Ordering::Relaxed);
+                    said = format!("{answered:?}");
+                }
                 Ok(answered) if answered.status == 200 && answered.members().code == "0200006" => {
                     self.tally.failed.fetch_add(1, Ordering::Relaxed);
                     said = answered.body;
@@ -281,15 +287,17 @@ impl Sender {
         None
     }
 
-    async fn exchange(&self, request: &[u8]) -> io::Result<Response> {
-        let kept = self.kept.lock().unwrap().pop();
+    async fn exchange(&self, request: &[u8], anew: bool) -> io::Result<Response> {
+        let kept = if anew { None } else { self.kept.lock().unwrap().pop() };
         let mut stream = match kept {
             Some(stream) => stream,
             None => TcpStream::connect(self.address).await?,
         };
         stream.write_all(request).await?;
         let answered = read(&mut stream).await?;
-        self.kept.lock().unwrap().push(stream);
+        if answered.header("connection") != Some("close") {
+            self.kept.lock().unwrap().push(stream);
+        }
         Ok(answered)
     }
 }
