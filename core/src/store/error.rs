@@ -166,9 +166,8 @@ const WORDS: &[(&str, Transient)] = &[
 fn transient(error: &DieselError) -> Option<Transient> {
     match error {
         DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => Some(Transient::Serialization),
-        DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _) | DieselError::BrokenTransactionManager => {
-            Some(Transient::ConnectionLost)
-        }
+        DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand, _)
+        | DieselError::BrokenTransactionManager => Some(Transient::ConnectionLost),
         DieselError::DatabaseError(DatabaseErrorKind::Unknown, information) => {
             let message = information.message();
             WORDS.iter().find(|(words, _)| message.contains(words)).map(|(_, transient)| *transient)
@@ -230,6 +229,10 @@ mod tests {
         ] {
             assert_eq!(unknown(text).is_transient(), expected, "{text}");
         }
+        // What libpq says of a connection that ended while nobody used it.
+        let kind = DatabaseErrorKind::UnableToSendCommand;
+        let unsent = DieselError::DatabaseError(kind, Box::new("no connection to the server\n".to_owned()));
+        assert_eq!(StoreError::Database(unsent).is_transient(), Some(Transient::ConnectionLost));
         assert_eq!(StoreError::NoScheme.is_transient(), None);
     }
 
