@@ -73,17 +73,14 @@ fn one(
     let (store, patience, books) = (&run.engine.store, run.patience(), run.books.clone());
     let sizer = &mut run.sizer;
     let mut in_doubt: InDoubt<Done> = Vec::new();
-    retry(store, patience, &mut run.retries, |conn| {
-        if let Some(done) = find_saved(conn, &in_doubt)? {
-            return Ok(ControlFlow::Continue(done));
-        }
+    let mut attempt = |conn: &mut AnyConnection, in_doubt: &mut InDoubt<Done>| {
         walker.resize(sizer.size());
         let Some(window) = walker.window(conn)? else { return Ok(ControlFlow::Break(Break::WalkEnded)) };
         if window.rows == 0 {
             return Ok(ControlFlow::Break(Break::Empty(window)));
         }
         let now = store.clock().timestamp();
-        let done = accounted(conn, &mut in_doubt, |conn| {
+        let done = accounted(conn, in_doubt, |conn| {
             Ok(match take(conn, &window)? {
                 ControlFlow::Break(why) => ControlFlow::Break(why),
                 ControlFlow::Continue(counts) => {
@@ -96,6 +93,18 @@ fn one(
             sizer.halve();
         }
         done
+    };
+    retry(store, patience, &mut run.retries, |conn| {
+        if let Some(done) = find_saved(conn, &in_doubt)? {
+            return Ok(ControlFlow::Continue(done));
+        }
+        match attempt(conn, &mut in_doubt)? {
+            // Nothing to do may be what a chunk in doubt has left, which was saved after it was looked for.
+            ControlFlow::Break(why) => {
+                Ok(find_saved(conn, &in_doubt)?.map_or(ControlFlow::Break(why), ControlFlow::Continue))
+            }
+            done @ ControlFlow::Continue(_) => Ok(done),
+        }
     })
 }
 

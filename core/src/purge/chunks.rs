@@ -16,7 +16,7 @@ use crate::store::chunk::{self, Chunk, ChunksInDoubt, Removal};
 use crate::store::ledger::Books;
 use crate::store::retry::retry;
 use crate::store::window::{Walker, Window};
-use crate::store::{StoreError, Transient};
+use crate::store::{AnyConnection, StoreError, Transient};
 
 impl Running<'_> {
     /// Removes what a walk finds, chunk by chunk.
@@ -95,21 +95,16 @@ impl Running<'_> {
         let (books, is_request, left) = (self.open.books.clone(), self.open.is_request(), self.rows_left());
         let spent = self.spent(report);
         let sizer = &mut self.open.sizer;
-        let mut found = None;
-        let chunk = retry(store, patience, &mut self.open.retries, |conn| {
-            if let Some((chunk, window)) = chunk::find_saved(conn, &in_doubt)? {
-                found = Some(window);
-                return Ok(chunk);
-            }
+        let mut attempt = |conn: &mut AnyConnection, in_doubt: &mut ChunksInDoubt| {
             walker.resize(sizer.size(), left);
-            let Some(window) = walker.window(conn)? else { return Ok(Chunk::WalkEnded) };
+            let Some(window) = walker.window(conn)? else { return Ok((Chunk::WalkEnded, None)) };
             if window.removable > 0 && left.is_some_and(|left| left <= 0) {
-                return Ok(Chunk::BoundReached);
+                return Ok((Chunk::BoundReached, None));
             }
             let now = store.clock().timestamp();
             let archive_into = books.run.archive_into();
             let removal = Removal { scope: *walker.scope(), window: &window, rules, archive_into, now };
-            let removed = chunk::remove(conn, &removal, &mut in_doubt, |counts| {
+            let removed = chunk::remove(conn, &removal, in_doubt, |counts| {
                 let mut entry = spent.entry(books.clone(), counts, &window, now);
                 // A request ends in the transaction of its last chunk: for most that is the only one.
                 if window.last && is_request {
@@ -121,10 +116,19 @@ impl Running<'_> {
             if removed.as_ref().is_err_and(|error| error.is_transient() == Some(Transient::LockTimeout)) {
                 sizer.halve();
             }
-            found = Some(window);
-            removed
-        })?;
-        Ok((chunk, found))
+            removed.map(|(chunk, window)| (chunk, Some(window)))
+        };
+        retry(store, patience, &mut self.open.retries, |conn| {
+            let saved = |(chunk, window)| (chunk, Some(window));
+            if let Some(found) = chunk::find_saved(conn, &in_doubt)? {
+                return Ok(saved(found));
+            }
+            match attempt(conn, &mut in_doubt)? {
+                done @ (Chunk::Done(..), _) => Ok(done),
+                // Nothing to do may be what a chunk in doubt has left, which was saved after it was looked for.
+                nothing => Ok(chunk::find_saved(conn, &in_doubt)?.map_or(nothing, saved)),
+            }
+        })
     }
 
     /// What the campaign has cost so far.

@@ -46,13 +46,14 @@ pub(crate) struct Removal<'a> {
 
 /// Removes the numbers of a window and adds the counts to the ledger, in one transaction.
 ///
-/// `account` makes the entry from the chunk's counts; what it refuses is rolled back.
+/// `account` makes the entry from the chunk's counts; what it refuses is rolled back. Says which window was removed: where a
+/// chunk in doubt turns out to be saved it is the one of that chunk.
 pub(crate) fn remove(
     conn: &mut AnyConnection,
     removal: &Removal<'_>,
     in_doubt: &mut ChunksInDoubt,
     account: impl FnOnce(&Counts) -> Result<Entry, StoreError>,
-) -> Result<Chunk, StoreError> {
+) -> Result<(Chunk, Window), StoreError> {
     let Removal { scope, window, rules, archive_into, now } = *removal;
     let outcome = accounted(conn, in_doubt, |conn| {
         let Some(status) = campaigns::lock_status(conn, scope.campaign)? else {
@@ -72,8 +73,8 @@ pub(crate) fn remove(
         Ok(ControlFlow::Continue((account(&counts)?, (counts, window.clone()))))
     })?;
     Ok(match outcome {
-        ControlFlow::Continue((books, (counts, _))) => Chunk::Done(counts, Box::new(books)),
-        ControlFlow::Break(chunk) => chunk,
+        ControlFlow::Continue((books, (counts, window))) => (Chunk::Done(counts, Box::new(books)), window),
+        ControlFlow::Break(chunk) => (chunk, window.clone()),
     })
 }
 

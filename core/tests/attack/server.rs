@@ -15,9 +15,9 @@ use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use crate::load::{self, MEMBERS, Meter, STEPS, check, under_load};
+use crate::load::{self, Meter, STEPS, check, under_load};
 use crate::proxy::{self, Cut, When};
-use crate::support::{campaign, engine, manual, sweep};
+use crate::support::campaign;
 
 /// Makes one test for each server.
 macro_rules! on_each_server {
@@ -119,7 +119,6 @@ on_each_server! {
     fn a_server_that_stops_for_a_while_loses_nothing(backend) {
         let server = Server::to_be_killed(backend, &[]);
         let db = TestDatabase::on(&server);
-        let (other, elsewhere) = (engine(db.store(), 500), manual(campaign(&db, i64::MAX, &[]), MEMBERS, true));
         let stops = if faults(0) > 0 { faults(0).div_ceil(10) } else { 1 };
         attack("stop the server", &db, &db.store(), stops, |meter| {
             in_the_middle(meter);
@@ -127,8 +126,6 @@ on_each_server! {
             let seconds = if faults(0) > 0 { rand::random_range(30..50) } else { 3 };
             thread::sleep(Duration::from_secs(seconds));
             server.thaw(&frozen);
-            // It looks for runs that are dead, and the one under way has said nothing for long.
-            sweep(&other, &elsewhere);
             vec![format!("SIGSTOP to the server for {} s", if seconds < 30 { "3" } else { "30 to 50" })]
         });
     }

@@ -4,18 +4,23 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
 use callsweep_core::campaign::CampaignId;
+use callsweep_core::clock::Clock;
 use callsweep_core::number::{CustomField, NewNumber};
 use callsweep_core::on_each_backend;
 use callsweep_core::purge::{Outcome, PurgeReport, StopReason};
-use callsweep_core::store::{AnyConnection, Backend};
+use callsweep_core::run::{NewRun, RunKind};
+use callsweep_core::settings::DatabaseSettings;
+use callsweep_core::store::{AnyConnection, Backend, Store};
 use callsweep_core::testkit::TestDatabase;
 use callsweep_core::testkit::sample::number;
 use callsweep_core::testkit::tables;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
+use crate::proxy::{self, Cut, When};
 use crate::support::{
-    LOOK_EVERY, begin, campaign, engine, execute, ledger_of, manual, sweep, tell_retries, waiting, watch,
+    LOOK_EVERY, begin, campaign, engine, execute, ledger_of, manual, nothing_is_violated, sweep, tell_retries, waiting,
+    watch,
 };
 
 const BATCH: &str = r#"{"customField":"batch"}"#;
@@ -139,6 +144,25 @@ on_each_backend! {
         assert_eq!(ledger_of(&mut conn, &report).counts.archived, 10);
         let moved = tables::history(&mut conn, here);
         assert_eq!(moved.iter().filter(|row| row.number.priority == 4).count(), 3);
+    }
+
+    fn a_commit_that_gets_through_while_its_chunk_is_looked_for_skips_nothing(db) {
+        if db.backend() == Backend::Sqlite {
+            return; // There is nothing between it and the program.
+        }
+        // In doubt is the first chunk, and one that is the last.
+        for (id, chunk) in [(1, 4), (2, 10)] {
+            let campaign = campaign(db, id, &ten());
+            let proxy = proxy::before(db);
+            let settings = DatabaseSettings { url: proxy.url.clone().into(), ..DatabaseSettings::default() };
+            let engine = engine(Store::open(&settings, Clock::system()).unwrap(), chunk);
+            proxy.arm(Cut { commit: true, when: When::Late });
+            let report = sweep(&engine, &NewRun { kind: RunKind::Request, ..manual(campaign, BATCH, true) });
+            assert!(!proxy.is_armed());
+            assert_eq!(ledger_of(&mut db.connect(), &report).counts.archived, 10);
+            assert_eq!(tables::history_ids(&mut db.connect(), campaign).len(), 10);
+        }
+        nothing_is_violated(&db.store());
     }
 
     fn a_lost_connection_is_made_again(db) {

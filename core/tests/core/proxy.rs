@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 
 use callsweep_core::testkit::TestDatabase;
@@ -25,6 +26,8 @@ pub(crate) enum When {
     Meanwhile,
     /// The server has done it, and its answer is lost.
     After,
+    /// The server sees the statement only when the client looks for its next window.
+    Late,
 }
 
 #[derive(Clone)]
@@ -32,6 +35,8 @@ pub(crate) struct Proxy {
     /// Of the same database, through the proxy.
     pub(crate) url: String,
     armed: Arc<Mutex<Option<Cut>>>,
+    /// Lets a statement that is late through. What is sent there is dropped when the server has done it.
+    late: Arc<Mutex<Option<Sender<Sender<()>>>>>,
 }
 
 impl Proxy {
@@ -46,6 +51,13 @@ impl Proxy {
         self.armed.lock().unwrap().is_some()
     }
 
+    fn let_through_what_is_late(&self) {
+        let Some(late) = self.late.lock().unwrap().take() else { return };
+        let (done, until_done) = mpsc::channel();
+        late.send(done).unwrap();
+        let _ = until_done.recv();
+    }
+
     fn cut_at(&self, sent: &[u8]) -> Option<When> {
         let mut armed = self.armed.lock().unwrap();
         armed.take_if(|cut| !cut.commit || is_commit(sent)).map(|cut| cut.when)
@@ -58,7 +70,7 @@ pub(crate) fn before(db: &TestDatabase) -> Proxy {
     let server = (url.host_str().unwrap().to_owned(), url.port().unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
-    let proxy = Proxy { url: url.into(), armed: Arc::default() };
+    let proxy = Proxy { url: url.into(), armed: Arc::default(), late: Arc::default() };
     let passing = proxy.clone();
     std::thread::spawn(move || {
         for client in listener.incoming() {
@@ -96,8 +108,20 @@ fn pass_on(mut client: TcpStream, mut server: TcpStream, proxy: &Proxy) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = client.read(&mut buffer) {
         let sent = &buffer[..read];
+        if String::from_utf8_lossy(sent).contains("window::scan") {
+            proxy.let_through_what_is_late();
+        }
         let cut = proxy.cut_at(sent);
         lost.store(cut.is_some(), Ordering::Relaxed);
+        if cut == Some(When::Late) {
+            let (late, signal) = mpsc::channel();
+            *proxy.late.lock().unwrap() = Some(late);
+            let _ = client.shutdown(Shutdown::Both);
+            let _done = signal.recv();
+            server.write_all(sent).unwrap();
+            let _ = server.shutdown(Shutdown::Write);
+            return answers.join().unwrap();
+        }
         if cut == Some(When::Before) || server.write_all(sent).is_err() {
             break;
         }

@@ -105,7 +105,7 @@ impl Lane<'_> {
             })
         });
         match (removed, turn) {
-            (Ok(Chunk::Done(counts, books)), Some(turn)) => {
+            (Ok((Chunk::Done(counts, books), _)), Some(turn)) => {
                 let _turn = turns.pass(turn, (*books).clone());
                 tell(done, Done::Committed { counts, books, took: begun.elapsed() });
             }
