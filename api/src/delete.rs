@@ -223,7 +223,12 @@ async fn read_body(request: &HttpRequest, payload: web::Payload, endpoint: &Endp
     body.map_err(|_| Answer::refusal(StatusCode::BAD_REQUEST, "body: was not received whole", "body：接收不完整"))
 }
 
-fn authenticate(request: &HttpRequest, body: &[u8], endpoint: &Endpoint, log: &AccessLog) -> Result<Caller, Answer> {
+fn authenticate(
+    request: &HttpRequest,
+    body: &[u8],
+    endpoint: &Endpoint,
+    log: &mut AccessLog,
+) -> Result<Caller, Answer> {
     let wire = WireRequest {
         method: request.method().as_str(),
         path: request.uri().path(),

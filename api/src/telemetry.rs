@@ -13,7 +13,7 @@ use callsweep_core::error::Error;
 use callsweep_core::purge::{Outcome, PurgeReport};
 use callsweep_core::run::Run;
 use callsweep_core::settings::{ApiSettings, LogFormat};
-use tracing::{Span, debug, error, info, info_span, warn};
+use tracing::{Span, debug, error, info, info_span};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -99,6 +99,8 @@ pub struct AccessLog {
     counts: Option<[i64; 5]>,
     /// The run whose answer is given again.
     replay_of: Option<i64>,
+    /// Why a 401 was answered, which the client is not told.
+    refusal: Option<String>,
     /// HTTP status and result code. `None`: the client was gone before the answer.
     answered: Option<(u16, &'static str)>,
 }
@@ -121,6 +123,7 @@ impl AccessLog {
             campaign: None,
             counts: None,
             replay_of: None,
+            refusal: None,
             answered: None,
         }
     }
@@ -153,9 +156,9 @@ impl AccessLog {
     }
 
     /// Why a 401 was answered, which the client is not told.
-    pub fn unauthorized(&self, refusal: &Refusal) {
+    pub fn unauthorized(&mut self, refusal: &Refusal) {
         self.metrics.refused(refusal.label());
-        warn!(request_id = self.id(), reason = %refusal, "not authenticated");
+        self.refusal = Some(refusal.to_string());
     }
 
     /// Why a 429 was answered.
@@ -210,6 +213,7 @@ impl Drop for AccessLog {
             campaign = self.campaign.map(CampaignId::get),
             run_id,
             replay_of = self.replay_of,
+            reason = self.refusal,
             matched,
             deleted,
             archived,

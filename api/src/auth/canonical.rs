@@ -3,9 +3,9 @@
 //! Signing and verifying share this file, so they cannot disagree.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use actix_web::http::header::HeaderMap;
+use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use sha2::Sha256;
@@ -115,11 +115,7 @@ pub(crate) fn hmac_hex(key: &[u8], message: &str) -> String {
     #[allow(clippy::expect_used, reason = "HMAC takes keys of any length")]
     let mut hmac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     hmac.update(message.as_bytes());
-    hmac.finalize().into_bytes().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    HEXLOWER.encode(&hmac.finalize().into_bytes())
 }
 
 #[cfg(test)]
