@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::settings::DatabaseSettings;
 use crate::store::{AnyConnection, Backend, Store, migrations};
 use crate::testkit::server::{self, Server};
+use crate::testkit::tablespaces;
 
 /// A database of its own, removed when it is dropped.
 #[derive(Debug)]
@@ -63,9 +64,12 @@ impl TestDatabase {
         database
     }
 
-    /// A copy of another database that nobody is connected to. `None` on MariaDB, which cannot.
+    /// A copy of another database that nobody is connected to.
+    ///
+    /// # Panics
+    /// On a MariaDB whose files are not on this machine, or another user's.
     #[must_use]
-    pub fn copy_of(original: &Self) -> Option<Self> {
+    pub fn copy_of(original: &Self) -> Self {
         match &original.place {
             Place::Directory(dir) => {
                 let copy = Self::empty(Backend::Sqlite);
@@ -74,12 +78,17 @@ impl TestDatabase {
                 std::fs::copy(dir.path().join("test.db"), &file).expect("copies a SQLite file");
                 let file = std::fs::File::open(&file).expect("opens a SQLite file");
                 file.sync_all().expect("syncs a SQLite file");
-                Some(copy)
+                copy
             }
             Place::Server(name, server) if original.backend == Backend::Postgres => {
-                Some(Self::create(original.backend, server.clone(), &format!(" TEMPLATE {name} STRATEGY FILE_COPY")))
+                Self::create(original.backend, server.clone(), &format!(" TEMPLATE {name} STRATEGY FILE_COPY"))
             }
-            Place::Server(..) => None,
+            Place::Server(name, server) => {
+                let copy = Self::create(original.backend, server.clone(), "").migrated();
+                let Place::Server(copy_name, _) = &copy.place else { unreachable!("made on a server") };
+                tablespaces::copy(&mut original.connect(), name, copy_name);
+                copy
+            }
         }
     }
 

@@ -35,6 +35,7 @@ pub mod sample;
 mod selection;
 mod server;
 pub mod tables;
+mod tablespaces;
 
 pub use database::TestDatabase;
 pub use selection::{backends, on};

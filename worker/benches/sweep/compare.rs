@@ -79,17 +79,23 @@ pub(crate) fn ratios(seen: &[Seen], base: &[Seen], speed: impl Fn(&Seen) -> f64)
     seen.iter().zip(base).map(|(one, base)| speed(one) / base.speed).collect()
 }
 
-/// A table of the ways against the first of them.
-pub(crate) fn table(ways: &[Way<'_>], seen: &[Vec<Seen>]) -> Table {
+/// Runs the ways in turns, and prints their table.
+pub(crate) fn compare(data: &Data, upto: &str, ways: &[Way<'_>], runs: usize) {
+    let seen = take_turns(data, upto, ways, runs);
+    println!("{}", table(&ways.iter().zip(seen.iter().map(Vec::as_slice)).collect::<Vec<_>>()));
+}
+
+/// A table of the ways, and what they showed, against the first of them.
+pub(crate) fn table(ways: &[(&Way<'_>, &[Seen])]) -> Table {
     let mut table = Table::new(["", "rows/s", "times the first", "the run alone", "slowest chunk"]);
-    for (way, runs) in ways.iter().zip(seen) {
+    for (way, runs) in ways {
         let speeds: Vec<f64> = runs.iter().map(|run| run.speed).collect();
         let slowest: Option<Vec<f64>> = runs.iter().map(|run| run.slowest_chunk_ms).collect();
         table.row([
             way.name(),
             thousands(median(&speeds)),
-            spread(&ratios(runs, &seen[0], |run| run.speed)),
-            format!("{:.2}", median(&ratios(runs, &seen[0], |run| run.run_speed))),
+            spread(&ratios(runs, ways[0].1, |run| run.speed)),
+            format!("{:.2}", median(&ratios(runs, ways[0].1, |run| run.run_speed))),
             slowest.map_or_else(String::new, |ms| format!("{:.0} ms", ms.iter().copied().fold(0.0, f64::max))),
         ]);
     }

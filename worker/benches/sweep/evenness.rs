@@ -1,6 +1,6 @@
 //! Whether chunks become slower as a run goes on: the last tenth of them against the first.
 
-use callsweep_core::store::{AnyConnection, Backend};
+use callsweep_core::store::AnyConnection;
 use callsweep_core::testkit::big::UP_TO_A_QUARTER;
 use callsweep_core::testkit::measure::{Table, median, spread};
 use chrono::NaiveDateTime;
@@ -14,8 +14,8 @@ use crate::{float, ours};
 /// Chunks in a tenth of a run that are enough for a mean.
 const IN_A_TENTH: i64 = 10;
 
-pub(crate) fn measure(options: &Options, backend: Backend) {
-    let data = Data::load(backend, options.rows());
+pub(crate) fn measure(options: &Options, data: &Data) {
+    let backend = data.backend;
     let removable = data.removable(UP_TO_A_QUARTER);
     let chunk = (removable / IN_A_TENTH / 10).max(1);
     let flags = format!("--chunk-size {chunk}");

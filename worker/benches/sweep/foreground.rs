@@ -24,11 +24,14 @@ fn rate(backend: Backend) -> f64 {
     if backend == Backend::Sqlite { 100.0 } else { 400.0 }
 }
 
+/// What is due in the first seconds does not count: connections and caches are cold.
+const WARM_UP: Duration = Duration::from_secs(2);
+
 /// Connections of the load.
 const CONNECTIONS: usize = 8;
 
-pub(crate) fn measure(options: &Options, backend: Backend) {
-    let data = Data::load(backend, options.rows());
+pub(crate) fn measure(options: &Options, data: &Data) {
+    let backend = data.backend;
     let removable = data.removable(UP_TO_THE_END);
     let sweeps = [("alone", None), ("`sweep`", Some("")), ("`sweep --chunk-size 100000`", Some("--chunk-size 100000"))];
     let mut seen: [[Vec<f64>; 4]; 3] = Default::default();
@@ -36,16 +39,10 @@ pub(crate) fn measure(options: &Options, backend: Backend) {
         for ((_, flags), seen) in sweeps.iter().zip(&mut seen) {
             let db = data.fresh();
             let (latencies, deadlocks) = match flags {
-                None => {
-                    let end = Instant::now() + options.while_long();
-                    load(&db, data.rows, || Instant::now() < end)
-                }
-                Some(flags) => {
-                    let mut sweep = Sweep::begin(&db, UP_TO_THE_END, flags);
-                    let felt = load(&db, data.rows, || !sweep.has_ended());
-                    sweep.end(&db, removable);
-                    felt
-                }
+                None => load(&db, data.rows, || thread::sleep(options.while_long())),
+                Some(flags) => load(&db, data.rows, || {
+                    Sweep::begin(&db, UP_TO_THE_END, flags).end(&db, removable);
+                }),
             };
             let (left, archived) = big::counts(&mut db.connect());
             let removed = if flags.is_some() { removable } else { 0 };
@@ -68,9 +65,9 @@ pub(crate) fn measure(options: &Options, backend: Backend) {
     println!("{table}");
 }
 
-/// Works at the fixed rate as long as `go_on` says, and a whole round to the end. The latencies, in milliseconds, and how
-/// often an operation lost a deadlock.
-fn load(db: &TestDatabase, rows: i64, mut go_on: impl FnMut() -> bool) -> (Vec<f64>, i64) {
+/// Works at the fixed rate for a while, then as long as `meanwhile` takes, and a whole round to the end. The latencies of
+/// what was due meanwhile, in milliseconds, and how often an operation lost a deadlock.
+fn load(db: &TestDatabase, rows: i64, meanwhile: impl FnOnce()) -> (Vec<f64>, i64) {
     let every = Duration::from_secs_f64(1.0 / rate(db.backend()));
     let (next, over, deadlocks) = (AtomicI64::new(0), AtomicBool::new(false), AtomicI64::new(0));
     let connections: Vec<AnyConnection> = (0..CONNECTIONS).map(|_| connect(db)).collect();
@@ -90,18 +87,20 @@ fn load(db: &TestDatabase, rows: i64, mut go_on: impl FnMut() -> bool) -> (Vec<f
                             thread::sleep((begun + due).saturating_duration_since(Instant::now()));
                             let sql = operation(step, rows, round);
                             execute(&mut conn, &sql, &deadlocks);
-                            latencies.push(begun.elapsed().saturating_sub(due).as_secs_f64() * 1000.0);
+                            latencies.push((due, begun.elapsed().saturating_sub(due).as_secs_f64() * 1000.0));
                         }
                     }
                     latencies
                 })
             })
             .collect();
-        while go_on() {
-            thread::sleep(Duration::from_millis(2));
-        }
+        thread::sleep(WARM_UP);
+        let from = begun.elapsed();
+        meanwhile();
+        let counts = from..begun.elapsed();
         over.store(true, Ordering::Relaxed);
-        workers.into_iter().flat_map(|worker| worker.join().expect("the load")).collect()
+        let all = workers.into_iter().flat_map(|worker| worker.join().expect("the load"));
+        all.filter(|(due, _)| counts.contains(due)).map(|(_, latency)| latency).collect()
     });
     (latencies, deadlocks.into_inner())
 }

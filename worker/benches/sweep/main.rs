@@ -23,10 +23,13 @@ mod pt_archiver;
 mod sparse;
 mod throughput;
 
+use std::cell::LazyCell;
+
 use callsweep_core::store::Backend;
 use callsweep_core::testkit::{TestDatabase, make_durable, measure};
 use clap::Parser as _;
 
+use data::Data;
 use options::{Options, Part};
 
 fn main() {
@@ -37,20 +40,21 @@ fn main() {
     println!("Versions: {}\n", versions.collect::<Vec<_>>().join(", "));
     println!("{} numbers, {} runs of each.\n", measure::thousands(float(options.rows())), options.runs());
     for backend in options.backends() {
+        let data = LazyCell::new(|| Data::load(backend, options.rows()));
         if options.wants(Part::Of(backend)) {
-            throughput::measure(&options, backend);
+            throughput::measure(&options, &data);
         }
         if backend == Backend::Mysql && options.wants(Part::PtArchiver) {
-            pt_archiver::measure(&options);
+            pt_archiver::measure(&options, &data);
         }
         if options.wants(Part::Even) {
-            evenness::measure(&options, backend);
+            evenness::measure(&options, &data);
         }
         if options.wants(Part::Sparse) {
-            sparse::measure(&options, backend);
+            sparse::measure(&options, &data);
         }
         if options.wants(Part::Foreground) {
-            foreground::measure(&options, backend);
+            foreground::measure(&options, &data);
         }
     }
     if options.wants(Part::Growth) {

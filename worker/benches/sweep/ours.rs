@@ -56,10 +56,6 @@ impl Sweep {
         Self { child: command.spawn().expect("starts the program"), begun, _dir: dir }
     }
 
-    pub(crate) fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("asks for the process").is_some()
-    }
-
     /// Waits for its end; it must have archived so many numbers, by its account and by the ledger.
     pub(crate) fn end(self, db: &TestDatabase, archived: i64) -> Swept {
         let (peak, status_file) = (AtomicU64::new(0), format!("/proc/{}/status", self.child.id()));

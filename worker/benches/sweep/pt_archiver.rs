@@ -3,7 +3,6 @@
 use std::process::Command;
 use std::time::Instant;
 
-use callsweep_core::store::Backend;
 use callsweep_core::testkit::big::{self, UP_TO_A_QUARTER};
 use callsweep_core::testkit::{TestDatabase, sample};
 use chrono::TimeDelta;
@@ -22,7 +21,7 @@ const MODES: [(&str, bool); 3] = [
     ("pt-archiver --limit 5000 --bulk-insert --bulk-delete", true),
 ];
 
-pub(crate) fn measure(options: &Options) {
+pub(crate) fn measure(options: &Options, data: &Data) {
     let installed = Command::new("pt-archiver").arg("--version").output();
     let Some(version) = installed.ok().filter(|output| output.status.success()) else {
         assert!(!options.require_peers, "pt-archiver is not installed: apt-get install percona-toolkit");
@@ -30,13 +29,16 @@ pub(crate) fn measure(options: &Options) {
         return;
     };
     let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
-    let data = Data::load(Backend::Mysql, options.rows());
     println!("### MariaDB: {version}\n");
-    for (mode, to_the_end) in MODES {
+    let peers = MODES.map(|(mode, to_the_end)| {
         let seconds = (!to_the_end).then(|| options.while_long().as_secs());
-        let peer = Way::Peer(mode, Box::new(move |db| run(db, mode, seconds)));
-        let ways = [peer, Way::Sweep(""), Way::Sweep("--lanes 2")];
-        println!("{}", table(&ways, &take_turns(&data, UP_TO_A_QUARTER, &ways, options.runs())));
+        Way::Peer(mode, Box::new(move |db| run(db, mode, seconds)))
+    });
+    let ways: Vec<Way<'_>> = peers.into_iter().chain([Way::Sweep(""), Way::Sweep("--lanes 2")]).collect();
+    let seen = take_turns(data, UP_TO_A_QUARTER, &ways, options.runs());
+    for peer in 0..MODES.len() {
+        let rows = [peer, MODES.len(), MODES.len() + 1].map(|way| (&ways[way], seen[way].as_slice()));
+        println!("{}", table(&rows));
     }
 }
 

@@ -4,13 +4,13 @@ use callsweep_core::store::Backend;
 use callsweep_core::testkit::big::UP_TO_A_QUARTER;
 use callsweep_core::testkit::measure::thousands;
 
-use crate::compare::{Way, table, take_turns};
+use crate::compare::{Way, compare};
 use crate::data::Data;
 use crate::float;
 use crate::options::Options;
 
-pub(crate) fn measure(options: &Options, backend: Backend) {
-    let data = Data::load(backend, options.rows());
+pub(crate) fn measure(options: &Options, data: &Data) {
+    let backend = data.backend;
     let (all, some) = (thousands(float(data.rows)), thousands(float(data.removable(UP_TO_A_QUARTER))));
     println!("### {backend}: {some} of {all} numbers to history\n");
     let ways: &[Way<'_>] = match backend {
@@ -18,5 +18,5 @@ pub(crate) fn measure(options: &Options, backend: Backend) {
         Backend::Sqlite => &[Way::OneTransaction, Way::Sweep(""), Way::Sweep("--chunk-size 50000")],
         Backend::Postgres | Backend::Mysql => &[Way::OneTransaction, Way::Sweep(""), Way::Sweep("--lanes 2")],
     };
-    println!("{}", table(ways, &take_turns(&data, UP_TO_A_QUARTER, ways, options.runs())));
+    compare(data, UP_TO_A_QUARTER, ways, options.runs());
 }
