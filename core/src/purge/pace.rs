@@ -107,6 +107,9 @@ const FIRST_CHUNK: usize = 2_000;
 /// A chunk is at most so many times as large as the one before: one lucky chunk says little. As long as chunks are far
 /// from their time, half of what fits may be dared, or the first seconds of a run would be wasted.
 const GROWTH: RangeInclusive<f64> = 1.2..=5.0;
+/// The share of its time that a chunk aims at. Chunks of one size differ, and the time is what others are promised to wait
+/// at most.
+const AIM: f64 = 0.8;
 /// The weight of the newest chunk in the moving average of the speed.
 const WEIGHT: f64 = 0.3;
 
@@ -171,7 +174,7 @@ impl Sizer {
             // It may have been halved.
             None => (size * GROWTH.start()).ceil(),
             // A slow chunk counts at once: others are waiting for its locks.
-            Some(target) if took > target => size * target.as_secs_f64() / took.as_secs_f64(),
+            Some(target) if took > target => size * AIM * target.as_secs_f64() / took.as_secs_f64(),
             // A quick chunk with few numbers in it says nothing about large ones.
             Some(_) if numbers * 2 < i64::try_from(self.size).unwrap_or(i64::MAX) => return,
             Some(target) => {
@@ -180,7 +183,7 @@ impl Sizer {
                 self.speed = Some(speed);
                 let fits = target.as_secs_f64() / took.as_secs_f64().max(1e-6);
                 let growth = (fits / 2.0).clamp(*GROWTH.start(), *GROWTH.end());
-                (speed * target.as_secs_f64()).min(size * growth)
+                (speed * AIM * target.as_secs_f64()).min(size * growth)
             }
         };
         let size = size.min(max);
@@ -209,11 +212,11 @@ mod tests {
     }
 
     #[test]
-    fn it_finds_the_size_that_takes_the_target() {
+    fn it_finds_a_size_that_stays_below_the_target() {
         let mut sizer = sizer(250, 100_000);
         let sizes = run(&mut sizer, 40, 100_000.0);
         assert!(sizes.windows(2).all(|pair| pair[1] <= pair[0] * 5), "{sizes:?}");
-        assert!((24_000..=25_500).contains(sizes.last().unwrap()), "{sizes:?}");
+        assert!((19_000..=20_500).contains(sizes.last().unwrap()), "{sizes:?}");
         // The database becomes ten times slower: the next chunk is as much smaller.
         let slower = run(&mut sizer, 3, 10_000.0);
         assert!(slower[1] <= 2_600, "{slower:?}");
