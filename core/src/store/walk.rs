@@ -133,9 +133,9 @@ pub(crate) fn choose(
     // count it all would cost as much as to move a part of it.
     let ends =
         [ratio_at(conn, campaign, criteria, " ORDER BY id")?, ratio_at(conn, campaign, criteria, " ORDER BY id DESC")?];
-    let densest = ends.into_iter().max().unwrap_or(i64::MAX);
-    if densest <= SCAN_FACTOR {
-        return Ok(Course { walk: Walk::PrimaryKey, rows_per_match: densest });
+    let rows_per_match = ends.into_iter().max().unwrap_or(i64::MAX);
+    if rows_per_match <= SCAN_FACTOR {
+        return Ok(Course { walk: Walk::PrimaryKey, rows_per_match });
     }
     let matches = count(conn, matching(), MANY)?;
     let sparse = matches < MANY && count(conn, all(), matches * SCAN_FACTOR)? == matches * SCAN_FACTOR;
