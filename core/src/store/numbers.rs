@@ -1,14 +1,17 @@
 //! Numbers on their way in.
 
+use std::time::Duration;
+
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
 
 use super::connection::write_transaction;
+use super::retry::{Retries, retry};
 use super::schema::call_data;
 use super::statement::Statement;
 use super::wall_clock::WallClock;
-use super::{AnyConnection, StoreError};
+use super::{AnyConnection, Store, StoreError};
 use crate::campaign::CampaignId;
 use crate::number::NewNumber;
 use crate::rules::REMOVABLE;
@@ -57,6 +60,49 @@ pub fn insert(
         }
         Ok(())
     })
+}
+
+/// How long an import waits for a lock or a server to come back: a database server restarts in this time.
+const IMPORT_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Adds numbers to a campaign as [`insert`] does, and again when what failed passes by itself: another writer, a server that
+/// restarts. The ids are nobody else's, so they tell whether a COMMIT got through that had no answer.
+///
+/// # Errors
+/// The database's, when it has not passed within two minutes.
+pub fn import(store: &Store, campaign: CampaignId, numbers: &[NewNumber]) -> Result<(), StoreError> {
+    let now = store.clock().timestamp();
+    let mut in_doubt = false;
+    retry(store, IMPORT_PATIENCE, &mut Retries::default(), |conn| {
+        if in_doubt && any_is_there(conn, campaign, numbers)? {
+            return Ok(());
+        }
+        match insert(conn, campaign, numbers, now) {
+            // The server was still at the COMMIT in doubt when it was looked for.
+            Err(_) if in_doubt && any_is_there(conn, campaign, numbers)? => Ok(()),
+            inserted => {
+                in_doubt |= matches!(inserted, Err(StoreError::CommitUnknown(_)));
+                inserted
+            }
+        }
+    })
+}
+
+/// Whether any of the numbers is there, or went to history meanwhile.
+fn any_is_there(conn: &mut AnyConnection, campaign: CampaignId, numbers: &[NewNumber]) -> Result<bool, StoreError> {
+    use super::schema::call_data_history;
+    for part in numbers.chunks(ROWS_PER_INSERT) {
+        let ids = || part.iter().map(|number| number.id);
+        let here =
+            call_data::table.filter(call_data::campaign_id.eq(campaign.get())).filter(call_data::id.eq_any(ids()));
+        let gone = call_data_history::table
+            .filter(call_data_history::campaign_id.eq(campaign.get()))
+            .filter(call_data_history::id.eq_any(ids()));
+        if here.count().get_result::<i64>(conn)? + gone.count().get_result::<i64>(conn)? > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn row(campaign: CampaignId, number: &NewNumber, now: NaiveDateTime) -> Row<'_> {

@@ -10,7 +10,7 @@ use callsweep_core::on_each_backend;
 use callsweep_core::purge::{Outcome, PurgeReport, StopReason};
 use callsweep_core::run::{NewRun, RunKind};
 use callsweep_core::settings::DatabaseSettings;
-use callsweep_core::store::{AnyConnection, Backend, Store};
+use callsweep_core::store::{AnyConnection, Backend, Store, numbers};
 use callsweep_core::testkit::TestDatabase;
 use callsweep_core::testkit::sample::number;
 use callsweep_core::testkit::tables;
@@ -163,6 +163,22 @@ on_each_backend! {
             assert_eq!(tables::history_ids(&mut db.connect(), campaign).len(), 10);
         }
         nothing_is_violated(&db.store());
+    }
+
+    fn an_import_whose_commit_gets_no_answer_is_in_once(db) {
+        if db.backend() == Backend::Sqlite {
+            return; // There is nothing between it and the program.
+        }
+        for (id, when) in [(1, When::Before), (2, When::Meanwhile), (3, When::After)] {
+            let campaign = campaign(db, id, &[]);
+            let proxy = proxy::before(db);
+            let settings = DatabaseSettings { url: proxy.url.clone().into(), ..DatabaseSettings::default() };
+            let store = Store::open(&settings, Clock::system()).unwrap();
+            proxy.arm(Cut { commit: true, when });
+            numbers::import(&store, campaign, &ten()).unwrap();
+            assert!(!proxy.is_armed());
+            assert_eq!(tables::ids(&mut db.connect(), campaign), (1..=10).collect(), "{when:?}");
+        }
     }
 
     fn a_lost_connection_is_made_again(db) {

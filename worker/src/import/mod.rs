@@ -57,7 +57,8 @@ pub(crate) fn run(args: ImportArgs, settings: &Settings, format: Format, stop: &
         None => (find_campaign(&mut conn, args.vdn, args.campaign)?, false),
     };
     let started = Instant::now();
-    let mut import = Import { store, conn, campaign: campaign.id, columns, rejects, imported: 0, last_line: 1, bar };
+    drop(conn);
+    let mut import = Import { store, campaign: campaign.id, columns, rejects, imported: 0, last_line: 1, bar };
     let outcome = import.all(&mut records, stop);
     import.bar.finish_and_clear();
 
@@ -128,7 +129,6 @@ fn find_campaign(conn: &mut AnyConnection, vdn: VdnId, id: Option<CampaignId>) -
 /// An import under way.
 struct Import {
     store: Store,
-    conn: callsweep_core::store::PooledConnection,
     campaign: CampaignId,
     columns: Columns,
     rejects: Rejects,
@@ -174,7 +174,7 @@ impl Import {
     fn commit(&mut self, chunk: &mut Vec<NewNumber>, last_line: u64) -> Result<(), Failure> {
         self.rejects.flush()?;
         if !chunk.is_empty() {
-            numbers::insert(&mut self.conn, self.campaign, chunk, self.store.clock().timestamp())?;
+            numbers::import(&self.store, self.campaign, chunk)?;
         }
         self.imported += chunk.len() as u64;
         self.last_line = last_line;
