@@ -69,16 +69,20 @@ fn whole(db: &TestDatabase, worker: &Worker) -> Duration {
     begun.elapsed()
 }
 
-/// Kills a child at some instant. `false`: it had come to its end before.
-fn kill(mut child: Child, within: Duration) -> bool {
-    thread::sleep(within.mul_f64(rand::random()));
+/// Kills a child at some instant `within` a time, and learns how long that should be: others work on this machine too.
+/// `false`: it had come to its end before.
+fn kill(mut child: Child, within: &mut Duration) -> bool {
+    let waited = within.mul_f64(rand::random());
+    thread::sleep(waited);
     if child.try_wait().unwrap().is_some() {
         let ran = Ran::read(child);
         assert!(matches!(ran.code, Some(0 | 3 | 5)), "{ran:?}");
+        *within = waited;
         return false;
     }
     child.kill().unwrap();
     child.wait().unwrap();
+    *within = within.mul_f64(1.1);
     true
 }
 
@@ -86,12 +90,12 @@ on_each_backend! {
     fn a_killed_sweep_keeps_every_promise_and_the_next_completes(db) {
         let (mut conn, mut attack) = (db.connect(), Attack::new("kill the worker", db.backend()));
         let worker = Worker::on(db);
-        let (whole, pace) = (whole(db, &worker), pace(db.backend()));
+        let (mut within, pace) = (whole(db, &worker), pace(db.backend()));
         for id in 2.. {
             let (campaign, before) = campaign(db, id);
             let mut next = sweep(campaign);
             while attack.faults() < kills() {
-                let was_killed = kill(worker.start(&format!("{next} {pace}")), whole);
+                let was_killed = kill(worker.start(&format!("{next} {pace}")), &mut within);
                 let runs = attack.promises(&mut conn, campaign, &before);
                 let newest = runs.first();
                 if !was_killed || newest.is_some_and(|run| run.state == "succeeded") {
