@@ -25,7 +25,7 @@ pub(super) const AT_ONCE: u64 = 256 * KEYS as u64;
 /// Sending is looked at so often.
 const TICK: Duration = Duration::from_millis(5);
 /// A connection that was kept may have been closed meanwhile; a new one that is has a reason.
-const ATTEMPTS: usize = 10;
+const ATTEMPTS: usize = 100;
 /// Every so often an answer is asked for again.
 const REPEATED: usize = 50;
 /// Every so often a number is asked for by a filter that goes through the engine alone: the database, rather than reading
@@ -263,7 +263,7 @@ impl Sender {
 
     /// The answer to a request, which is sent again where there was none, or the database failed it.
     async fn insist(&self, request: &[u8]) -> Option<Response> {
-        let mut said = String::new();
+        let (mut said, mut was_failed) = (String::new(), false);
         for attempt in 0..ATTEMPTS {
             // Those that were kept may all have been closed meanwhile.
             match self.exchange(request, attempt > 0).await {
@@ -274,6 +274,11 @@ impl Sender {
                 }
                 Ok(answered) if answered.status == 200 && answered.members().code == "0200006" => {
                     self.tally.failed.fetch_add(1, Ordering::Relaxed);
+                    (said, was_failed) = (answered.body, true);
+                }
+                // It is in the ledger as failed: only its own repetition completes it.
+                Ok(answered) if was_failed && matches!(answered.status, 429 | 503) => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                     said = answered.body;
                 }
                 Ok(answered) => return Some(answered),
