@@ -16,12 +16,9 @@ use callsweep_core::number::{CustomField, NewNumber, NumberStatus};
 use callsweep_core::on_each_backend;
 use callsweep_core::run::Run;
 use callsweep_core::store::AnyConnection;
-use callsweep_core::store::schema::purge_run;
-use callsweep_core::testkit::attack::{Attack, times};
+use callsweep_core::testkit::attack::{Attack, let_a_minute_pass, times};
 use callsweep_core::testkit::tables::{self, NumberRow};
 use callsweep_core::testkit::{TestDatabase, sample};
-use chrono::TimeDelta;
-use diesel::prelude::*;
 
 use crate::http::Response;
 use crate::process::{Running, WITHIN, key, program, write_settings};
@@ -142,15 +139,6 @@ fn compare(attack: &mut Attack, believed: &BTreeMap<String, i64>, runs: &[Run]) 
         let run = ledger.get(id);
         let is_there = run.is_some_and(|run| run.state == "succeeded" && run.counts.deleted == *count);
         attack.holds(is_there, || format!("request {id} was told {count}; the ledger has {run:?}"));
-    }
-}
-
-/// What a minute makes of a run whose process is gone.
-pub(crate) fn let_a_minute_pass(conn: &mut AnyConnection, runs: &[Run]) {
-    for run in runs.iter().filter(|run| run.finished_at.is_none()) {
-        let then = run.heartbeat_at - TimeDelta::minutes(1);
-        let row = purge_run::table.filter(purge_run::id.eq(run.id));
-        diesel::update(row).set(purge_run::heartbeat_at.eq(then)).execute(conn).unwrap();
     }
 }
 

@@ -1,7 +1,6 @@
-//! Attacks on the real program: killed, on a full disk, and sent more than it can do. See `docs/architecture/testing.md`.
+//! Attacks on the real program: killed, and sent more than it can do. See `docs/architecture/testing.md`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod disk;
 #[allow(dead_code, reason = "the other test program uses the rest")]
 #[path = "../api/http.rs"]
 mod http;

@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
+use chrono::TimeDelta;
+use diesel::prelude::*;
+
 use crate::campaign::CampaignId;
 use crate::run::{Run, RunKind};
 use crate::store::runs::{self, RunFilter};
+use crate::store::schema::purge_run;
 use crate::store::{AnyConnection, Backend, Store};
 use crate::testkit::tables::{self, NumberRow};
 use crate::verify::verify;
@@ -22,6 +26,18 @@ pub fn times(variable: &str, otherwise: u64) -> u64 {
 
 /// Of all that were found.
 const VIOLATIONS_SHOWN: usize = 20;
+
+/// What a minute makes of runs whose process is gone: they are known to be dead.
+///
+/// # Panics
+/// When the database fails.
+pub fn let_a_minute_pass(conn: &mut AnyConnection, runs: &[Run]) {
+    for run in runs.iter().filter(|run| run.finished_at.is_none()) {
+        let row = purge_run::table.filter(purge_run::id.eq(run.id));
+        let then = run.heartbeat_at - TimeDelta::minutes(1);
+        diesel::update(row).set(purge_run::heartbeat_at.eq(then)).execute(conn).expect("writes to the ledger");
+    }
+}
 
 /// An attack under way.
 #[derive(Debug)]

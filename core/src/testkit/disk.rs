@@ -77,6 +77,21 @@ impl SmallDisk {
         fs::remove_file(self.ballast()).expect("removes a file");
     }
 
+    /// Whether the server has ended itself, and a line on stderr where it has: InnoDB does where it cannot roll back for want
+    /// of room. Nothing can be said of what comes after.
+    #[must_use]
+    pub fn has_ended_the_server(&self) -> bool {
+        let has_ended = database::connect(self.db().backend(), self.db().url()).is_err();
+        if has_ended {
+            let _ = writeln!(
+                std::io::stderr(),
+                "note: {} ENDED ITSELF ON A FULL DISK: what it would do next is not seen",
+                self.db().backend()
+            );
+        }
+        has_ended
+    }
+
     fn ballast(&self) -> PathBuf {
         self.dir.join("ballast")
     }

@@ -8,14 +8,10 @@ use std::time::{Duration, Instant};
 
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
 use callsweep_core::on_each_backend;
-use callsweep_core::run::Run;
-use callsweep_core::store::schema::purge_run;
-use callsweep_core::store::{AnyConnection, Backend};
-use callsweep_core::testkit::attack::{Attack, times};
+use callsweep_core::store::Backend;
+use callsweep_core::testkit::attack::{Attack, let_a_minute_pass, times};
 use callsweep_core::testkit::tables::{self, NumberRow};
 use callsweep_core::testkit::{TestDatabase, sample};
-use chrono::TimeDelta;
-use diesel::prelude::*;
 
 use crate::program::{Ran, Worker};
 
@@ -27,7 +23,7 @@ fn kills() -> u64 {
 }
 
 /// Every number that may go and has a time is due.
-pub(crate) fn sweep(campaign: CampaignId) -> String {
+fn sweep(campaign: CampaignId) -> String {
     format!(
         "sweep --vdn 1 --campaign {campaign} --recycle-type 1 --recycle-time '2020-12-31 00:00:00' --archive-history --execute"
     )
@@ -46,18 +42,9 @@ fn campaign(db: &TestDatabase, id: i64) -> (CampaignId, Vec<NumberRow>) {
     (campaign, tables::numbers(&mut conn, campaign))
 }
 
-pub(crate) fn due(before: &[NumberRow]) -> i64 {
+fn due(before: &[NumberRow]) -> i64 {
     let is_due = |number: &&NumberRow| number.status == 0 && number.recycle_time.is_some();
     i64::try_from(before.iter().filter(is_due).count()).unwrap()
-}
-
-/// What a minute makes of a run whose process is gone: it is known to be dead.
-pub(crate) fn let_a_minute_pass(conn: &mut AnyConnection, runs: &[Run]) {
-    for run in runs.iter().filter(|run| run.finished_at.is_none()) {
-        let then = run.heartbeat_at - TimeDelta::minutes(1);
-        let row = purge_run::table.filter(purge_run::id.eq(run.id));
-        diesel::update(row).set(purge_run::heartbeat_at.eq(then)).execute(conn).unwrap();
-    }
 }
 
 /// How long a sweep takes that nobody kills.

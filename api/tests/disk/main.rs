@@ -2,6 +2,21 @@
 //! room.
 //!
 //! `ATTACK_FILLS=20` gives how often.
+//!
+//! A program of its own: a MariaDB server may not survive it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[allow(dead_code, reason = "the other test program uses the rest")]
+#[path = "../api/http.rs"]
+mod http;
+#[allow(dead_code, reason = "the other test program uses the rest")]
+#[path = "../api/process.rs"]
+mod process;
+#[allow(dead_code, reason = "the other test program uses the rest")]
+#[path = "../api/server.rs"]
+mod server;
+#[path = "../api/signer.rs"]
+mod signer;
 
 use std::thread;
 
@@ -10,15 +25,13 @@ use callsweep_core::clock::Clock;
 use callsweep_core::number::{CustomField, NewNumber, NumberStatus};
 use callsweep_core::on_each_backend;
 use callsweep_core::store::AnyConnection;
-use callsweep_core::testkit::attack::{Attack, times};
+use callsweep_core::testkit::attack::{Attack, let_a_minute_pass, times};
 use callsweep_core::testkit::disk::SmallDisk;
 use callsweep_core::testkit::sample;
 use callsweep_core::testkit::tables::{self, NumberRow};
 
-use crate::http;
-use crate::kill::let_a_minute_pass;
-use crate::process::{Running, key, program, write_settings};
-use crate::server::Call;
+use process::{Running, key, program, write_settings};
+use server::Call;
 
 const CLIENTS: i64 = 4;
 /// Of each client.
@@ -91,6 +104,9 @@ on_each_backend! {
 
             disk.fill_but(rand::random_range(0..=LEFT));
             let told = send(&server, &calls);
+            if disk.has_ended_the_server() {
+                break;
+            }
             for (code, count, due) in told {
                 let is_done = code == "0200000" && count == due;
                 attack.holds(is_done || code == "0200006" && count < due, || format!("{code}: {count} of {due}"));
