@@ -44,7 +44,12 @@ impl TestDatabase {
     /// On a server of the test's own, migrated, without rows.
     #[must_use]
     pub fn on(server: &Server) -> Self {
-        Self::create(server.backend(), server.url().clone(), "").migrated()
+        Self::empty_on(server).migrated()
+    }
+
+    /// On a server of the test's own, without tables.
+    pub(super) fn empty_on(server: &Server) -> Self {
+        Self::create(server.backend(), server.url().clone(), "")
     }
 
     /// The same database on another server, to which it is replicated.

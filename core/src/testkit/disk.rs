@@ -14,7 +14,8 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::store::{Backend, Store, migrations};
-use crate::testkit::{TestDatabase, database, server};
+use crate::testkit::server::{self, Server};
+use crate::testkit::{TestDatabase, database};
 
 /// What a new PostgreSQL database takes, three times.
 const SIZE: &str = "32m";
@@ -25,13 +26,16 @@ pub struct SmallDisk {
     /// `None` once it is dropped.
     db: Option<TestDatabase>,
     dir: PathBuf,
+    /// InnoDB ends the server where it cannot roll back for want of room: MariaDB has one of its own.
+    server: Option<Server>,
 }
 
 impl SmallDisk {
     /// Mounts one. `None`, and a line on stderr, where this process may not mount.
     #[must_use]
     pub fn new(backend: Backend) -> Option<Self> {
-        let db = TestDatabase::empty(backend);
+        let server = (backend == Backend::Mysql).then(|| Server::to_be_killed(backend, &[]));
+        let db = server.as_ref().map_or_else(|| TestDatabase::empty(backend), TestDatabase::empty_on);
         let dir = place(&db);
         let owner = fs::metadata(&dir).expect("the place of the database is on this machine");
         let options = format!("size={SIZE},mode=700,uid={},gid={}", owner.uid(), owner.gid());
@@ -43,7 +47,7 @@ impl SmallDisk {
             );
             return None;
         }
-        let disk = Self { db: Some(db), dir };
+        let disk = Self { db: Some(db), dir, server };
         if backend == Backend::Postgres {
             disk.move_there();
         }
@@ -72,24 +76,20 @@ impl SmallDisk {
         ballast.set_len(size.saturating_sub(kib * 1_024)).expect("shortens a file");
     }
 
-    /// There is room again.
-    pub fn make_room(&self) {
+    /// There is room again. A server that has ended itself is started again; says whether.
+    pub fn make_room(&mut self) -> bool {
         fs::remove_file(self.ballast()).expect("removes a file");
-    }
-
-    /// Whether the server has ended itself, and a line on stderr where it has: InnoDB does where it cannot roll back for want
-    /// of room. Nothing can be said of what comes after.
-    #[must_use]
-    pub fn has_ended_the_server(&self) -> bool {
-        let has_ended = database::connect(self.db().backend(), self.db().url()).is_err();
-        if has_ended {
-            let _ = writeln!(
-                std::io::stderr(),
-                "note: {} ENDED ITSELF ON A FULL DISK: what it would do next is not seen",
-                self.db().backend()
-            );
+        let has_ended = self.has_ended_the_server();
+        if let Some(server) = self.server.as_mut().filter(|_| has_ended) {
+            server.start_again();
         }
         has_ended
+    }
+
+    /// Whether the server has ended itself.
+    #[must_use]
+    pub fn has_ended_the_server(&self) -> bool {
+        database::connect(self.db().backend(), self.db().url()).is_err()
     }
 
     fn ballast(&self) -> PathBuf {
