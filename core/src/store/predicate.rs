@@ -80,10 +80,10 @@ fn recycle(mut statement: Statement, filter: Recycle, backend: Backend) -> State
     statement = statement.sql(" AND recycle_time >= ");
     statement = match from {
         Some(from) => statement.wall_clock(from, backend),
-        None => statement.wall_clock_text(CALENDAR.0, backend),
+        None => statement.wall_clock_literal(CALENDAR.0, backend),
     };
     match before {
         Some(before) => statement.sql(" AND recycle_time < ").wall_clock(before, backend),
-        None => statement.sql(" AND recycle_time <= ").wall_clock_text(CALENDAR.1, backend),
+        None => statement.sql(" AND recycle_time <= ").wall_clock_literal(CALENDAR.1, backend),
     }
 }

@@ -61,7 +61,7 @@ impl Statement {
         }
     }
 
-    /// As [`Statement::wall_clock`], in a text that the database itself has made of a time, or the page's form.
+    /// As [`Statement::wall_clock`], in a text that the database itself has made of a time.
     pub(crate) fn wall_clock_text(self, value: &str, backend: Backend) -> Self {
         match backend {
             // The column holds texts, and not every program writes them in one form.
@@ -69,6 +69,13 @@ impl Statement {
             Backend::Postgres => self.sql("CAST(").text(value).sql(" AS TIMESTAMP)"),
             Backend::Mysql => self.sql("CAST(").text(value).sql(" AS DATETIME(6))"),
         }
+    }
+
+    /// A time that never changes, in the page's form. It is a literal, for PostgreSQL would make a cast of a text again for
+    /// every row.
+    pub(crate) fn wall_clock_literal(self, value: &'static str, backend: Backend) -> Self {
+        let kind = if backend == Backend::Sqlite { "'" } else { "TIMESTAMP '" };
+        self.sql(kind).sql(value).sql("'")
     }
 
     /// The values of an IN, at least one, separated by commas, as [`padded`].
