@@ -123,7 +123,7 @@ on_each_backend! {
         let client = Client::start(server.address, numbers.ready.clone());
         let saturating = saturate(&client);
         client.rest();
-        let before = watch.look(&server, None);
+        let before = watch.look_at_rest(&server);
         let (samples, sent_each_second) = overload(&server, &client, &mut watch, saturating);
         client.rest();
         let (served, empty) = recovers(&server, &client, &mut watch);
