@@ -11,13 +11,11 @@ use crate::error::Error;
 use crate::result_code::ResultCode;
 use crate::run::{Counts, RunKind, RunState};
 use crate::store::ledger::{self, Books, CampaignRow, fit_stop_reason};
-use crate::store::retry::{Retries, retry};
+use crate::store::retry::{Retries, UNTIL_RESTARTED, retry};
 use crate::store::{AnyConnection, StoreError, runs};
 
 /// How long a client that waits for an answer is let wait for a lock or a server to come back.
 pub(super) const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a sweep waits: a database server restarts in this time.
-const SWEEP_PATIENCE: Duration = Duration::from_secs(120);
 /// The longest pause after a chunk: a person who wants the run to end should not wait for it.
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
@@ -49,7 +47,7 @@ impl<'a> OpenRun<'a> {
     }
 
     pub(crate) fn patience(&self) -> Duration {
-        if self.is_request() { REQUEST_PATIENCE } else { SWEEP_PATIENCE }
+        if self.is_request() { REQUEST_PATIENCE } else { UNTIL_RESTARTED }
     }
 
     pub(crate) fn retry<T>(

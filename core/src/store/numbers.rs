@@ -1,13 +1,11 @@
 //! Numbers on their way in.
 
-use std::time::Duration;
-
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
 
 use super::connection::write_transaction;
-use super::retry::{Retries, retry};
+use super::retry::{Retries, UNTIL_RESTARTED, retry};
 use super::schema::call_data;
 use super::statement::Statement;
 use super::wall_clock::WallClock;
@@ -62,9 +60,6 @@ pub fn insert(
     })
 }
 
-/// How long an import waits for a lock or a server to come back: a database server restarts in this time.
-const IMPORT_PATIENCE: Duration = Duration::from_secs(120);
-
 /// Adds numbers to a campaign as [`insert`] does, and again when what failed passes by itself: another writer, a server that
 /// restarts. The ids are nobody else's, so they tell whether a COMMIT got through that had no answer.
 ///
@@ -73,7 +68,7 @@ const IMPORT_PATIENCE: Duration = Duration::from_secs(120);
 pub fn import(store: &Store, campaign: CampaignId, numbers: &[NewNumber]) -> Result<(), StoreError> {
     let now = store.clock().timestamp();
     let mut in_doubt = false;
-    retry(store, IMPORT_PATIENCE, &mut Retries::default(), |conn| {
+    retry(store, UNTIL_RESTARTED, &mut Retries::default(), |conn| {
         if in_doubt && any_is_there(conn, campaign, numbers)? {
             return Ok(());
         }

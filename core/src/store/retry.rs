@@ -13,6 +13,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// The longest pause: a server that restarts is noticed within this time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long a sweep or an import waits: a database server restarts in this time.
+pub(crate) const UNTIL_RESTARTED: Duration = Duration::from_secs(120);
+
 /// Who waits longer than this waits for a connection of the pool, too.
 const BUSY_PATIENCE: Duration = Duration::from_secs(60);
 
