@@ -75,7 +75,7 @@ pub(crate) fn look(
     let Engine { store, rules, .. } = engine;
     let campaign = campaigns::find(conn, target.vdn_id, target.campaign_id)?
         .ok_or(Error::NoSuchCampaign { vdn: target.vdn_id, campaign: target.campaign_id })?;
-    let Course { walk, rows_per_match } = walk::choose(conn, target.campaign_id, criteria)?;
+    let Course { walk, rows_per_match, .. } = walk::choose(conn, target.campaign_id, criteria)?;
     let scope = Scope { campaign: target.campaign_id, criteria, walk, backend: store.backend() };
     let mut preview = Preview {
         walk,

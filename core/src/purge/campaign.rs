@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use super::Control;
 use super::report::{CampaignReport, Outcome};
 use super::run::Running;
+use super::{Control, Lanes};
 use crate::campaign::Campaign;
 use crate::error::Error;
 use crate::run::{RunState, Target};
 use crate::store::StoreError;
 use crate::store::leases::{self, Lease};
 use crate::store::ledger::CampaignRow;
+use crate::store::position::Position;
 use crate::store::walk::{self, Course, Walk};
-use crate::store::window::{Position, Scope, Walker};
+use crate::store::window::{Scope, Walker};
 
 impl Running<'_> {
     /// Works on one campaign: takes its lease, removes its numbers, and closes its row in the ledger.
@@ -86,7 +87,7 @@ impl Running<'_> {
         let from = cursor.as_deref().map(str::parse::<Position>).transpose()?;
         // A cursor means a place on the walk that it was made on.
         let known = known_walk.or_else(|| Walk::of_value(&criteria)).or_else(|| from.as_ref().map(Walk::of_cursor));
-        let Course { walk, rows_per_match } = match known {
+        let Course { walk, rows_per_match, few } = match known {
             Some(walk) => Course::on(walk),
             None => self.open.retry(|conn| walk::choose(conn, campaign.id, &criteria))?,
         };
@@ -96,7 +97,7 @@ impl Running<'_> {
         }
         let scope = Scope { campaign: campaign.id, criteria: &criteria, walk, backend };
         let mut walker = Walker::new(scope, self.open.sizer.size(), rows_per_match, from);
-        if self.open.is_request() {
+        if self.open.is_request() || few && self.open.engine.pace.lanes == Lanes::ONE {
             self.one_by_one(&mut walker, report, control)
         } else {
             self.side_by_side(walker, report, control)

@@ -18,9 +18,9 @@ use crate::rules::{Barred, REMOVABLE};
 use crate::run::{Counts, NewRun, RunKind, Target};
 use crate::store::group::{self, Match};
 use crate::store::ledger::{self, Books, CampaignRow, RunRow};
+use crate::store::position::Position;
 use crate::store::predicate::ByValue;
 use crate::store::retry::{Retries, retry};
-use crate::store::window::Position;
 use crate::store::{AnyConnection, Backend, StoreError, write_transaction};
 
 /// Requests that one transaction serves. With more, the first would wait longer for its answer than a COMMIT takes.

@@ -9,7 +9,7 @@ use super::accounted::{self, Entry, InDoubt, accounted};
 use super::ledger::Books;
 use super::moving::{Direction, Move, Under, rows};
 use super::statement::Statement;
-use super::window::{Scope, Window};
+use super::window::{Scope, Stretch, Window};
 use super::{AnyConnection, StoreError, campaigns};
 use crate::failpoint::fail_point;
 use crate::rules::{OngoingTask, REMOVABLE};
@@ -100,7 +100,7 @@ fn take(
     now: NaiveDateTime,
 ) -> Result<(i64, i64), StoreError> {
     let mut taken = (0, 0);
-    for stretch in scope.stretches() {
+    for stretch in scope.stretches(window) {
         let restrict = |head: Statement| {
             scope.restrict_to(head, window, *stretch).sql(" AND status = ").small_int(REMOVABLE as i16)
         };
@@ -112,6 +112,9 @@ fn take(
             let deleted = restrict(Statement::new("/* chunk::delete */ DELETE FROM call_data WHERE ")).execute(conn)?;
             fail_point!("deleted");
             taken.0 += rows(deleted);
+        }
+        if matches!(stretch, Stretch::Pages) && taken.0 == window.removable {
+            break;
         }
     }
     Ok(taken)

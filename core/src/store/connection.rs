@@ -88,6 +88,10 @@ impl fmt::Debug for ConnectionManager {
 /// transaction to end, short enough to be noticed.
 const LOCK_WAIT: &str = "5s";
 
+/// What one statement may keep in PostgreSQL's memory, at most. A chunk's rows are kept between the delete and the copy, and
+/// counted at the end: at the server's own 4 MB they go through a temporary file.
+const WORK_MEM: &str = "16MB";
+
 /// Pages of 4 KiB in SQLite's log before they are copied into the file. A chunk changes several thousand pages, many of
 /// them the next chunk's too; at SQLite's own 1,000 each commit would copy them.
 const SQLITE_CHECKPOINT_PAGES: u32 = 10_000;
@@ -175,7 +179,8 @@ impl ConnectionManager {
                 // Every walk goes along an index, in its order. A planner that would rather read all that is left of a
                 // campaign and sort it breaks the promise that no statement is without bound.
                 conn.batch_execute("SET enable_bitmapscan = off; SET enable_seqscan = off")?;
-                conn.batch_execute(&format!("SET lock_timeout = '{LOCK_WAIT}'; SET application_name = 'callsweep'"))
+                conn.batch_execute(&format!("SET work_mem = '{WORK_MEM}'; SET lock_timeout = '{LOCK_WAIT}'"))?;
+                conn.batch_execute("SET application_name = 'callsweep'")
             }
             // READ COMMITTED: no gap locks, so that imports go on beside a sweep. Strict: no value is cut silently.
             Backend::Mysql => {

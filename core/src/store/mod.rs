@@ -19,7 +19,9 @@ pub mod load;
 pub mod migrations;
 mod moving;
 pub mod numbers;
+mod pages;
 pub mod policies;
+pub(crate) mod position;
 pub(crate) mod predicate;
 pub(crate) mod retention;
 pub(crate) mod retry;
@@ -126,12 +128,12 @@ impl Store {
         })
     }
 
-    /// Sees to it that so many connections are open, as far as they can be had. Says how many are.
+    /// So many connections, as far as they can be had; each goes back into the pool when it is dropped.
     ///
     /// r2d2 opens connections on threads of its own, and whoever waits for one may get another that has come back
     /// meanwhile. A process that ends while libpq still connects in such a thread crashes, because OpenSSL cleans up
     /// beneath it. So whoever works on several connections has them before it begins.
-    pub(crate) fn open_connections(&self, connections: usize) -> usize {
+    pub(crate) fn open_connections(&self, connections: usize) -> Vec<PooledConnection> {
         let wanted = connections.min(usize::try_from(self.pool.max_size()).unwrap_or(usize::MAX));
         let mut held = Vec::new();
         while held.len() < wanted {
@@ -141,7 +143,7 @@ impl Store {
                 Err(_) => break,
             }
         }
-        held.len()
+        held
     }
 
     /// The product behind it.

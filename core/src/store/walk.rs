@@ -6,8 +6,8 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use serde::Serialize;
 
+use super::position::Position;
 use super::statement::Statement;
-use super::window::Position;
 use super::{AnyConnection, StoreError, predicate};
 use crate::campaign::CampaignId;
 use crate::criteria::Criteria;
@@ -105,12 +105,14 @@ pub(crate) struct Course {
     pub(crate) walk: Walk,
     /// Rows of the leading index for each that matches. 1 where nothing is known.
     pub(crate) rows_per_match: i64,
+    /// So few matches that they are not worth a connection more.
+    pub(crate) few: bool,
 }
 
 impl Course {
     /// Along a walk of which nothing more is known.
     pub(crate) fn on(walk: Walk) -> Self {
-        Self { walk, rows_per_match: 1 }
+        Self { walk, rows_per_match: 1, few: false }
     }
 }
 
@@ -127,7 +129,7 @@ pub(crate) fn choose(
     let backend = conn.backend();
     let matching = || predicate::criteria(all(), criteria, backend);
     if count(conn, matching(), FEW)? < FEW {
-        return Ok(Course::on(Walk::RecycleTime));
+        return Ok(Course { few: true, ..Course::on(Walk::RecycleTime) });
     }
     // Ids follow the time of import, and so may recycle times. Where both ends are dense the middle is taken to be: to
     // count it all would cost as much as to move a part of it.
@@ -135,7 +137,7 @@ pub(crate) fn choose(
         [ratio_at(conn, campaign, criteria, " ORDER BY id")?, ratio_at(conn, campaign, criteria, " ORDER BY id DESC")?];
     let rows_per_match = ends.into_iter().max().unwrap_or(i64::MAX);
     if rows_per_match <= SCAN_FACTOR {
-        return Ok(Course { walk: Walk::PrimaryKey, rows_per_match });
+        return Ok(Course { rows_per_match, ..Course::on(Walk::PrimaryKey) });
     }
     let matches = count(conn, matching(), MANY)?;
     let sparse = matches < MANY && count(conn, all(), matches * SCAN_FACTOR)? == matches * SCAN_FACTOR;

@@ -3,52 +3,21 @@
 //! A window is found without locks and may be stale by the time it is removed; what is removed is decided again,
 //! under lock, in the chunk's transaction.
 
-use std::fmt;
 use std::num::NonZeroUsize;
-use std::str::FromStr;
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, SmallInt, Text};
 
 use super::connection::Backend;
+use super::pages::Pages;
+use super::position::Position;
 use super::statement::Statement;
 use super::walk::{SCAN_FACTOR, Walk};
 use super::{AnyConnection, StoreError, predicate};
 use crate::campaign::CampaignId;
 use crate::criteria::Criteria;
 use crate::rules::{Barred, REMOVABLE};
-
-/// A place on a walk: everything up to and including it has been dealt with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Position {
-    /// By id.
-    Id(i64),
-    /// By recycle time, in the database's own words, then id.
-    RecycleTime(String, i64),
-}
-
-/// As the ledger's column `cursor` shows it.
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Id(id) => write!(f, "{id}"),
-            Self::RecycleTime(time, id) => write!(f, "{time}/{id}"),
-        }
-    }
-}
-
-impl FromStr for Position {
-    type Err = StoreError;
-
-    fn from_str(text: &str) -> Result<Self, StoreError> {
-        let unreadable = || StoreError::Unreadable(format!("the cursor {text:?}"));
-        let Some((time, id)) = text.rsplit_once('/') else {
-            return text.parse().map(Self::Id).map_err(|_| unreadable());
-        };
-        id.parse().map(|id| Self::RecycleTime(time.to_owned(), id)).map_err(|_| unreadable())
-    }
-}
 
 /// A stretch of a walk that one transaction deals with.
 #[derive(Debug, Clone)]
@@ -63,6 +32,8 @@ pub(crate) struct Window {
     pub(crate) barred: Barred,
     /// Whether the walk ends here.
     pub(crate) last: bool,
+    /// Where those lie that may go, if they lie close together.
+    pages: Option<Pages>,
 }
 
 /// What is meant in which campaign, by which walk.
@@ -93,7 +64,12 @@ impl<'a> Walker<'a> {
     /// [`Course`](super::walk::Course).
     pub(crate) fn new(scope: Scope<'a>, chunk: NonZeroUsize, rows_per_match: i64, from: Option<Position>) -> Self {
         let chunk = i64::try_from(chunk.get()).unwrap_or(i64::MAX);
-        let scan = aim(chunk).saturating_mul(rows_per_match.clamp(1, SCAN_FACTOR)).max(chunk);
+        let scan = if scope.walk == Walk::PrimaryKey {
+            let matches = (aim(chunk) / FIRST_LOOK).max(SHORT_LOOK.min(chunk));
+            matches.saturating_mul(rows_per_match.clamp(1, SCAN_FACTOR))
+        } else {
+            chunk
+        };
         Self { scope, chunk, scan, left: i64::MAX, position: from, ended: false }
     }
 
@@ -152,6 +128,12 @@ impl<'a> Walker<'a> {
     }
 }
 
+/// The first window over a primary key is so many times smaller than it may be: to look for a window takes about a quarter of the time that it
+/// takes to remove it, and while the first one is looked for nothing is removed.
+const FIRST_LOOK: i64 = 4;
+/// To look for so many matches takes no time worth saving.
+const SHORT_LOOK: i64 = 2_000;
+
 /// Matches that a window over the primary key is to hold: a little room, so that few windows have to be looked for again.
 fn aim(chunk: i64) -> i64 {
     (chunk - chunk / 10).max(1)
@@ -165,11 +147,12 @@ impl Scope<'_> {
         after: Option<&Position>,
         scan: i64,
     ) -> Result<Option<(Window, i64)>, StoreError> {
-        let head = "/* window::scan */ SELECT status, count(matched) AS numbers, count(*) AS scanned, max(id) AS last_id \
-                    FROM (SELECT id, status, CASE WHEN 1 = 1";
-        let statement =
-            predicate::criteria(Statement::new(head), self.criteria, self.backend).sql(" THEN 1 END AS matched");
-        let found: Vec<ByStatus> = self.scan(statement, after, scan).sql(") scanned GROUP BY status").load(conn)?;
+        let (place, pages) = Pages::sql(self.backend);
+        let head = Statement::new("/* window::scan */ SELECT status, count(matched) AS numbers, count(*) AS scanned");
+        let head = head.sql(", max(id) AS last_id").sql(pages).sql(" FROM (SELECT id, status, CASE WHEN 1 = 1");
+        let statement = predicate::criteria(head, self.criteria, self.backend).sql(" THEN ").sql(place);
+        let statement = statement.sql(" END AS matched");
+        let found: Vec<ScannedStatus> = self.scan(statement, after, scan).sql(") scanned GROUP BY status").load(conn)?;
         let Some(last_id) = found.iter().map(|status| status.last_id).max() else { return Ok(None) };
         let upto = if self.walk == Walk::RecycleTime {
             let head = "/* window::upto */ SELECT ";
@@ -182,16 +165,25 @@ impl Scope<'_> {
         } else {
             Position::Id(last_id)
         };
-        let mut window =
-            Window { after: after.cloned(), upto, most: 0, removable: 0, barred: Barred::default(), last: false };
+        let scanned = found.iter().map(|status| status.scanned).sum();
+        let mut window = Window {
+            after: after.cloned(),
+            upto,
+            most: 0,
+            removable: 0,
+            barred: Barred::default(),
+            last: false,
+            pages: None,
+        };
         for status in &found {
             if status.status == REMOVABLE as i16 {
                 window.removable += status.numbers;
+                window.pages = Pages::of(status.first_page, status.last_page, scanned);
             } else {
                 window.barred.add(status.status, status.numbers);
             }
         }
-        Ok(Some((window, found.iter().map(|status| status.scanned).sum())))
+        Ok(Some((window, scanned)))
     }
 
     /// ` FROM call_data` the next `scan` rows of the leading index.
@@ -214,19 +206,22 @@ impl Scope<'_> {
 
     /// The stretches that a chunk takes one after the other.
     ///
+    /// On PostgreSQL first what lies in the pages of the window, and then, if that is not what there was when the window was
+    /// found, the rest.
+    ///
     /// InnoDB locks the row behind `id <= …` too, and that is the first one of the next window: two lanes would wait for each
     /// other. Behind `id < …` lies a row of this window, and behind `id = …` none is looked at.
-    pub(super) fn stretches(&self) -> &'static [Stretch] {
+    pub(super) fn stretches(&self, window: &Window) -> &'static [Stretch] {
         match (self.backend, self.walk) {
             (Backend::Mysql, Walk::PrimaryKey) => &[Stretch::BeforeLast, Stretch::Last],
+            (_, Walk::PrimaryKey) if window.pages.is_some() => &[Stretch::Pages, Stretch::Whole],
             _ => &[Stretch::Whole],
         }
     }
 
     /// The numbers of a window that stay because a rule bars them, counted as they are now.
     pub(crate) fn count_barred(&self, conn: &mut AnyConnection, window: &Window) -> Result<Barred, StoreError> {
-        let head = "/* window::count_barred */ SELECT status, count(*) AS numbers, count(*) AS scanned, \
-                    max(id) AS last_id FROM call_data WHERE ";
+        let head = "/* window::count_barred */ SELECT status, count(*) AS numbers FROM call_data WHERE ";
         let found: Vec<ByStatus> = self
             .restrict(Statement::new(head), window)
             .sql(" AND status <> ")
@@ -291,10 +286,14 @@ impl Scope<'_> {
         let statement = statement.sql("campaign_id = ").big_int(self.campaign.get());
         let statement = self.beyond(statement, window.after.as_ref());
         let statement = match (&window.upto, stretch) {
-            (Position::Id(id), Stretch::Whole) => statement.sql(" AND id <= ").big_int(*id),
+            (Position::Id(id), Stretch::Whole | Stretch::Pages) => statement.sql(" AND id <= ").big_int(*id),
             (Position::Id(id), Stretch::BeforeLast) => statement.sql(" AND id < ").big_int(*id),
             (Position::Id(id), Stretch::Last) => statement.sql(" AND id = ").big_int(*id),
             (Position::RecycleTime(time, id), _) => self.compare_pair(statement, PairOrder::UpTo, time, *id),
+        };
+        let statement = match (stretch, window.pages) {
+            (Stretch::Pages, Some(pages)) => pages.restrict(statement),
+            _ => statement,
         };
         if self.walk == Walk::PrimaryKey {
             let statement = statement.sql(" AND (1 = 1");
@@ -348,6 +347,8 @@ fn time_as_text(backend: Backend) -> &'static str {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stretch {
     Whole,
+    /// What of it lies in its pages.
+    Pages,
     /// Without its last id.
     BeforeLast,
     /// Its last id.
@@ -375,7 +376,7 @@ struct Oldest {
 }
 
 #[derive(QueryableByName)]
-struct ByStatus {
+struct ScannedStatus {
     #[diesel(sql_type = SmallInt)]
     status: i16,
     #[diesel(sql_type = BigInt)]
@@ -384,6 +385,18 @@ struct ByStatus {
     scanned: i64,
     #[diesel(sql_type = BigInt)]
     last_id: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    first_page: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last_page: Option<i64>,
+}
+
+#[derive(QueryableByName)]
+struct ByStatus {
+    #[diesel(sql_type = SmallInt)]
+    status: i16,
+    #[diesel(sql_type = BigInt)]
+    numbers: i64,
 }
 
 /// A number to show in a preview.

@@ -10,10 +10,10 @@ use super::turns::Turns;
 use crate::purge::Engine;
 use crate::purge::chunks::Spent;
 use crate::run::Counts;
-use crate::store::StoreError;
 use crate::store::chunk::{self, Chunk, ChunksInDoubt, Removal};
 use crate::store::ledger::Books;
 use crate::store::window::{Scope as WalkScope, Window};
+use crate::store::{PooledConnection, StoreError};
 
 /// A chunk waits at least this long for the one before it. The two began one after the other and are of one size; longer
 /// than the chunk itself took, it waits for neither.
@@ -54,20 +54,29 @@ pub(super) struct LaneThreads {
 }
 
 impl LaneThreads {
-    /// Starts so many lanes.
-    pub(super) fn start<'scope>(threads: &'scope Scope<'scope, '_>, lanes: usize, lane: Lane<'scope>) -> Self {
+    /// Starts a lane for each of `owned`. One that is given a connection keeps it: there the server has at hand what the lane
+    /// needs again.
+    pub(super) fn start<'scope>(
+        threads: &'scope Scope<'scope, '_>,
+        owned: Vec<Option<PooledConnection>>,
+        lane: Lane<'scope>,
+    ) -> Self {
         let (tasks, waiting) = mpsc::channel::<Task>();
         let (done, results) = mpsc::channel();
         let waiting = Arc::new(Mutex::new(waiting));
-        for _ in 0..lanes {
+        for mut own in owned {
             let (waiting, done) = (Arc::clone(&waiting), done.clone());
+            let keeps = own.is_some();
             threads.spawn(move || {
                 loop {
                     let Ok(task) = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv() else { return };
                     let (number, window) = (task.number, task.window.clone());
                     // Whoever waits for the result must get one. What panicked here panics again where it is done alone.
-                    if catch_unwind(AssertUnwindSafe(|| lane.remove(task, &done))).is_err() {
+                    if catch_unwind(AssertUnwindSafe(|| lane.remove(task, &mut own, &done))).is_err() {
                         lane.give_up(&done, GivenUp { number, window, error: None, in_doubt: Vec::new() });
+                    }
+                    if !keeps {
+                        own = None;
                     }
                 }
             });
@@ -88,21 +97,24 @@ pub(super) struct Lane<'a> {
 
 impl Lane<'_> {
     /// Removes a window and waits for its turn to account for it.
-    fn remove(self, task: Task, done: &Sender<Done>) {
+    fn remove(self, task: Task, own: &mut Option<PooledConnection>, done: &Sender<Done>) {
         let Self { engine, scope, turns, archive_into } = self;
         let Task { number, window, spent } = task;
         let begun = Instant::now();
         let mut turn = None;
         let mut in_doubt = Vec::new();
-        let removed = engine.store.connection().and_then(|mut conn| {
+        let conn = own.take().map_or_else(|| engine.store.connection(), Ok);
+        let removed = conn.and_then(|mut conn| {
             let now = engine.store.clock().timestamp();
             let removal = Removal { scope, window: &window, rules: engine.rules, archive_into, now };
-            chunk::remove(&mut conn, &removal, &mut in_doubt, |counts| {
+            let removed = chunk::remove(&mut conn, &removal, &mut in_doubt, |counts| {
                 let mine = turns.wait(number, begun.elapsed().max(PATIENCE))?;
                 let entry = spent.entry(mine.books.clone(), counts, &window, now);
                 turn = Some(mine);
                 Ok(entry)
-            })
+            });
+            *own = removed.is_ok().then_some(conn);
+            removed
         });
         match (removed, turn) {
             (Ok((Chunk::Done(counts, books), _)), Some(turn)) => {

@@ -55,14 +55,20 @@ impl Running<'_> {
         let alone = !scope.can_be_shared() || self.rows_left().is_some();
         let wanted = if alone { 1 } else { engine.pace.lanes.get() };
         // The lanes', this thread's, and the heartbeat's. A pool that is smaller has fewer lanes.
-        let lanes = engine.store.open_connections(wanted + 2).saturating_sub(2).max(1);
+        let connections = engine.store.open_connections(wanted + 2);
+        let lanes = connections.len().saturating_sub(2).max(1);
+        let owned: Vec<_> = if connections.len() > lanes {
+            connections.into_iter().take(lanes).map(Some).collect()
+        } else {
+            vec![None]
+        };
         let turns = Turns::new(self.open.books.clone());
         let archive_into = self.open.books.run.archive_into();
         thread::scope(|threads| {
             let mut feed = Feed {
                 walker,
                 turns: &turns,
-                lanes: LaneThreads::start(threads, lanes, Lane { engine, scope, turns: &turns, archive_into }),
+                lanes: LaneThreads::start(threads, owned, Lane { engine, scope, turns: &turns, archive_into }),
                 idle: vec![Instant::now(); lanes],
                 given: 0,
                 in_flight: 0,

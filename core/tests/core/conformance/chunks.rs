@@ -8,7 +8,10 @@ use callsweep_core::store::walk::Walk;
 use callsweep_core::testkit::sample::{self, number, time};
 use callsweep_core::testkit::tables;
 
-use crate::support::{STATUSES, campaign, engine, ledger_of, manual, stop_after, sweep, walk as walk_of, watch};
+use crate::support::{
+    STATUSES, campaign, engine, execute, ledger_of, manual, nothing_is_violated, stop_after, sweep, walk as walk_of,
+    watch,
+};
 
 /// For each walk by an index: what selects the numbers of [`mixed`] with id % 4 > 0.
 const WALKS: [(Walk, &str); 4] = [
@@ -123,5 +126,25 @@ on_each_backend! {
         assert_eq!(tables::ids(&mut conn, campaign), (1..=MATCHES + 3_000).filter(|id| !goes(id)).collect());
         let row = ledger_of(&mut conn, &report);
         assert_eq!((row.counts.matched, row.counts.barred.call_ongoing), (MATCHES, MATCHES / 50));
+    }
+
+    fn rows_that_lie_elsewhere_by_the_time_of_their_chunk_go_too(db) {
+        const NUMBERS: i64 = 21_000;
+        let mut conn = db.connect();
+        let numbers: Vec<_> = (1..=NUMBERS).map(|id| NewNumber { call_data: None, ..number(id) }).collect();
+        let campaign = campaign(db, 1, &numbers);
+        let mut chunks = 0;
+        let run = manual(campaign, r#"{"recycleTime":"2020-12-31 00:00:00","recycleType":"1"}"#, true);
+        let report = watch(&engine(db.store(), 1_000), &run, |_| {
+            chunks += 1;
+            // The next window is found by now. PostgreSQL writes rows that are changed to other pages.
+            if chunks == 3 {
+                execute(&mut conn, &format!("UPDATE call_data SET priority = 9 WHERE campaign_id = {campaign}"));
+            }
+        });
+        assert_eq!(walk_of(&report), Some(Walk::PrimaryKey));
+        assert_eq!(ledger_of(&mut conn, &report).counts.archived, NUMBERS);
+        assert_eq!(tables::ids(&mut conn, campaign), BTreeSet::new());
+        nothing_is_violated(&db.store());
     }
 }
