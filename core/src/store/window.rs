@@ -152,7 +152,8 @@ impl Scope<'_> {
         let head = head.sql(", max(id) AS last_id").sql(pages).sql(" FROM (SELECT id, status, CASE WHEN 1 = 1");
         let statement = predicate::criteria(head, self.criteria, self.backend).sql(" THEN ").sql(place);
         let statement = statement.sql(" END AS matched");
-        let found: Vec<ScannedStatus> = self.scan(statement, after, scan).sql(") scanned GROUP BY status").load(conn)?;
+        let found: Vec<ScannedStatus> =
+            self.scan(statement, after, scan).sql(") scanned GROUP BY status").load(conn)?;
         let Some(last_id) = found.iter().map(|status| status.last_id).max() else { return Ok(None) };
         let upto = if self.walk == Walk::RecycleTime {
             let head = "/* window::upto */ SELECT ";

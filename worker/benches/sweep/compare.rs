@@ -12,6 +12,8 @@ type PeerRun<'a> = Box<dyn Fn(&TestDatabase) -> (i64, f64) + 'a>;
 pub(crate) enum Way<'a> {
     /// By hand, in one transaction.
     OneTransaction,
+    /// By hand, in two transactions at once, one for each campaign.
+    TwoTransactions,
     /// A sweep with these flags.
     Sweep(&'a str),
     /// Another program. It does all of the work, or says how much it has done; and how many seconds it took.
@@ -32,6 +34,7 @@ impl Way<'_> {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::OneTransaction => "one transaction by hand".to_owned(),
+            Self::TwoTransactions => "two by hand at once, one for each campaign".to_owned(),
             Self::Sweep("") => "`sweep`".to_owned(),
             Self::Sweep(flags) => format!("`sweep {flags}`"),
             Self::Peer(name, _) => format!("`{name}`"),
@@ -42,8 +45,10 @@ impl Way<'_> {
     pub(crate) fn run(&self, data: &Data, upto: &str, removable: i64) -> Seen {
         let db = data.fresh();
         let (done, seconds, run_seconds, slowest_chunk_ms, peak_mib) = match self {
-            Self::OneTransaction => {
-                let seconds = limit::archive(&db, upto);
+            Self::OneTransaction | Self::TwoTransactions => {
+                let by_hand =
+                    if matches!(self, Self::OneTransaction) { limit::archive } else { limit::archive_side_by_side };
+                let seconds = by_hand(&db, upto);
                 (removable, seconds, seconds, None, None)
             }
             Self::Sweep(flags) => {

@@ -1,8 +1,9 @@
 //! What a sweep is measured against: the same move by hand, all of it in one transaction on one connection.
 
+use std::thread;
 use std::time::Instant;
 
-use callsweep_core::store::Backend;
+use callsweep_core::store::{AnyConnection, Backend};
 use callsweep_core::testkit::{TestDatabase, sample};
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection as _;
@@ -12,26 +13,42 @@ const COLUMNS: &str = "campaign_id, id, session_id, called, caller, custom_field
 
 /// Archives up to `upto`. Says how many seconds it took, without connecting.
 pub(crate) fn archive(db: &TestDatabase, upto: &str) -> f64 {
-    let sql = statements(db.backend(), upto);
+    let sql = statements(db.backend(), upto, "1, 2");
     if db.backend() == Backend::Sqlite {
         // The store's own connection: with the same cache, the same log, and the same durability.
         let store = db.store();
         let mut conn = store.connection().expect("connects");
-        return timed(|| conn.batch_execute(&sql));
+        return timed(|| archive_by(&mut conn, &sql));
     }
     let mut conn = db.connect();
-    timed(|| conn.batch_execute(&sql))
+    timed(|| archive_by(&mut conn, &sql))
 }
 
-fn timed(work: impl FnOnce() -> diesel::QueryResult<()>) -> f64 {
+/// As [`archive`], each campaign on a connection of its own, at once.
+pub(crate) fn archive_side_by_side(db: &TestDatabase, upto: &str) -> f64 {
+    let mut sides = ["1", "2"].map(|campaign| (db.connect(), statements(db.backend(), upto, campaign)));
+    timed(|| {
+        thread::scope(|scope| {
+            for (conn, sql) in &mut sides {
+                scope.spawn(|| archive_by(conn, sql));
+            }
+        });
+    })
+}
+
+fn archive_by(conn: &mut AnyConnection, sql: &str) {
+    conn.batch_execute(sql).expect("archives in one transaction");
+}
+
+fn timed(work: impl FnOnce()) -> f64 {
     let begun = Instant::now();
-    work().expect("archives in one transaction");
+    work();
     begun.elapsed().as_secs_f64()
 }
 
-fn statements(backend: Backend, upto: &str) -> String {
+fn statements(backend: Backend, upto: &str, campaigns: &str) -> String {
     let before = sample::time(upto) + TimeDelta::days(1);
-    let which = format!("campaign_id IN (1, 2) AND status = 0 AND recycle_time < '{}'", before.format("%F %T"));
+    let which = format!("campaign_id IN ({campaigns}) AND status = 0 AND recycle_time < '{}'", before.format("%F %T"));
     let into = format!("INSERT INTO call_data_history ({COLUMNS}, archived_at, run_id)");
     match backend {
         Backend::Postgres => format!(

@@ -16,7 +16,9 @@ pub(crate) fn measure(options: &Options, data: &Data) {
     let ways: &[Way<'_>] = match backend {
         // It has one writer: lanes do nothing.
         Backend::Sqlite => &[Way::OneTransaction, Way::Sweep(""), Way::Sweep("--chunk-size 50000")],
-        Backend::Postgres | Backend::Mysql => &[Way::OneTransaction, Way::Sweep(""), Way::Sweep("--lanes 2")],
+        Backend::Postgres | Backend::Mysql => {
+            &[Way::OneTransaction, Way::TwoTransactions, Way::Sweep(""), Way::Sweep("--lanes 2")]
+        }
     };
     compare(data, UP_TO_A_QUARTER, ways, options.runs());
 }
