@@ -8,12 +8,12 @@ use super::{Control, Lanes};
 use crate::campaign::Campaign;
 use crate::error::Error;
 use crate::run::{RunState, Target};
-use crate::store::StoreError;
 use crate::store::leases::{self, Lease};
 use crate::store::ledger::CampaignRow;
 use crate::store::position::Position;
 use crate::store::walk::{self, Course, Walk};
 use crate::store::window::{Scope, Walker};
+use crate::store::{Backend, StoreError};
 
 impl Running<'_> {
     /// Works on one campaign: takes its lease, removes its numbers, and closes its row in the ledger.
@@ -97,7 +97,9 @@ impl Running<'_> {
         }
         let scope = Scope { campaign: campaign.id, criteria: &criteria, walk, backend };
         let mut walker = Walker::new(scope, self.open.sizer.size(), rows_per_match, from);
-        if self.open.is_request() || few && self.open.engine.pace.lanes == Lanes::ONE {
+        // SQLite has another connection in no time, and a pause to be made use of.
+        let few = few && backend != Backend::Sqlite && self.open.engine.pace.lanes == Lanes::ONE;
+        if self.open.is_request() || few {
             self.one_by_one(&mut walker, report, control)
         } else {
             self.side_by_side(walker, report, control)

@@ -2,7 +2,7 @@
 //! share it.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::heartbeat::Heartbeat;
 use super::pace::Sizer;
@@ -27,6 +27,8 @@ pub(crate) struct OpenRun<'a> {
     pub(crate) sizer: Sizer,
     pub(crate) retries: Retries,
     pub(super) held: Duration,
+    /// Until when others are let work after the last chunk.
+    pub(super) others_until: Instant,
     pub(super) state: RunState,
 }
 
@@ -35,7 +37,8 @@ impl<'a> OpenRun<'a> {
         Self {
             engine,
             books,
-            sizer: Sizer::new(engine.pace),
+            sizer: Sizer::new(engine.pace, engine.store.backend()),
+            others_until: Instant::now(),
             retries: Retries::default(),
             held: Duration::ZERO,
             state: RunState::Running,
@@ -142,6 +145,7 @@ impl<'a> OpenRun<'a> {
     /// Learns from a chunk and reports it.
     pub(crate) fn learn(&mut self, campaign: Option<i64>, counts: Counts, took: Duration, control: &mut Control<'_>) {
         self.sizer.learn(counts.matched, took);
+        self.others_until = Instant::now() + self.rest_after(took);
         let chunk = ChunkProgress { counts, took, next_size: self.sizer.size().get() };
         (control.progress)(&self.progress(campaign, Some(chunk)));
     }

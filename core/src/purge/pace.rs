@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::Backend;
+
 /// How fast a run goes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {
@@ -110,6 +112,12 @@ const GROWTH: RangeInclusive<f64> = 1.2..=5.0;
 /// The share of its time that a chunk aims at. Chunks of one size differ, and the time is what others are promised to wait
 /// at most.
 const AIM: f64 = 0.8;
+/// The same on SQLite. Whoever waits for its only writer asks again every 25 ms at first, then more and more seldom, and may
+/// miss the first pause. So two chunks and their pauses must fit.
+const AIM_SQLITE: f64 = 0.4;
+/// After a chunk SQLite is left to others for so long, and no longer than the chunk took: those who have waited for a chunk
+/// ask once in this time. Without it they would wait until the sweep is over.
+const PAUSE_SQLITE: Duration = Duration::from_millis(26);
 /// The weight of the newest chunk in the moving average of the speed.
 const WEIGHT: f64 = 0.3;
 
@@ -122,13 +130,18 @@ pub(crate) struct Sizer {
     size: usize,
     /// Numbers a second, a moving average.
     speed: Option<f64>,
+    /// The share of its time that a chunk aims at.
+    aim: f64,
+    /// What others get at least after a chunk, unless it is of a fixed size.
+    pause: Duration,
 }
 
 impl Sizer {
-    pub(crate) fn new(pace: Pace) -> Self {
+    pub(crate) fn new(pace: Pace, backend: Backend) -> Self {
         let size =
             if pace.target_chunk.is_some() { FIRST_CHUNK.min(pace.max_chunk.get()) } else { pace.max_chunk.get() };
-        Self { given: pace, changed: PaceChange::default(), pace, size, speed: None }
+        let (aim, pause) = if backend == Backend::Sqlite { (AIM_SQLITE, PAUSE_SQLITE) } else { (AIM, Duration::ZERO) };
+        Self { given: pace, changed: PaceChange::default(), pace, size, speed: None, aim, pause }
     }
 
     /// Numbers that the next chunk takes at most.
@@ -151,7 +164,8 @@ impl Sizer {
 
     /// How long to let others work after a chunk that took so long.
     pub(crate) fn rest(&self, took: Duration) -> Duration {
-        Duration::try_from_secs_f64(took.as_secs_f64() * self.pace.sleep_ratio).unwrap_or_default()
+        let pause = if self.pace.target_chunk.is_some() { self.pause.min(took) } else { Duration::ZERO };
+        Duration::try_from_secs_f64(took.as_secs_f64() * self.pace.sleep_ratio).unwrap_or_default().max(pause)
     }
 
     /// A chunk ran into a timeout.
@@ -174,7 +188,7 @@ impl Sizer {
             // It may have been halved.
             None => (size * GROWTH.start()).ceil(),
             // A slow chunk counts at once: others are waiting for its locks.
-            Some(target) if took > target => size * AIM * target.as_secs_f64() / took.as_secs_f64(),
+            Some(target) if took > target => size * self.aim * target.as_secs_f64() / took.as_secs_f64(),
             // A quick chunk with few numbers in it says nothing about large ones.
             Some(_) if numbers * 2 < i64::try_from(self.size).unwrap_or(i64::MAX) => return,
             Some(target) => {
@@ -183,7 +197,7 @@ impl Sizer {
                 self.speed = Some(speed);
                 let fits = target.as_secs_f64() / took.as_secs_f64().max(1e-6);
                 let growth = (fits / 2.0).clamp(*GROWTH.start(), *GROWTH.end());
-                (speed * AIM * target.as_secs_f64()).min(size * growth)
+                (speed * self.aim * target.as_secs_f64()).min(size * growth)
             }
         };
         let size = size.min(max);
@@ -197,7 +211,8 @@ mod tests {
 
     fn sizer(target_ms: u64, max: usize) -> Sizer {
         let max_chunk = NonZeroUsize::new(max).unwrap();
-        Sizer::new(Pace { target_chunk: Some(Duration::from_millis(target_ms)), ..Pace::fixed(max_chunk) })
+        let pace = Pace { target_chunk: Some(Duration::from_millis(target_ms)), ..Pace::fixed(max_chunk) };
+        Sizer::new(pace, Backend::Postgres)
     }
 
     /// Lets chunks go at a speed (numbers a second).
@@ -226,7 +241,7 @@ mod tests {
     fn it_stays_within_its_bounds() {
         assert!(run(&mut sizer(250, 3_000), 20, 1e9).iter().all(|size| *size <= 3_000));
         assert!(run(&mut sizer(250, 3_000), 20, 0.1).iter().all(|size| *size >= 1));
-        let mut fixed = Sizer::new(Pace::fixed(NonZeroUsize::new(7).unwrap()));
+        let mut fixed = Sizer::new(Pace::fixed(NonZeroUsize::new(7).unwrap()), Backend::Sqlite);
         assert_eq!(run(&mut fixed, 3, 1.0), [7, 7, 7]);
         fixed.halve();
         assert_eq!(fixed.size().get(), 3);
@@ -247,5 +262,17 @@ mod tests {
         sizer.change(cap);
         assert_eq!(sizer.size().get(), 10);
         assert_eq!(sizer.rest(Duration::from_millis(100)), Duration::from_millis(200));
+    }
+
+    #[test]
+    fn on_sqlite_others_get_a_pause() {
+        let pace = |target_chunk| Pace { target_chunk, ..Pace::fixed(NonZeroUsize::new(100_000).unwrap()) };
+        let mut adaptive = Sizer::new(pace(Some(Duration::from_millis(250))), Backend::Sqlite);
+        let sizes = run(&mut adaptive, 40, 100_000.0);
+        assert!((9_500..=10_500).contains(sizes.last().unwrap()), "{sizes:?}");
+        assert_eq!(adaptive.rest(Duration::from_millis(100)), PAUSE_SQLITE);
+        assert_eq!(adaptive.rest(Duration::from_millis(3)), Duration::from_millis(3));
+        let fixed = Sizer::new(pace(None), Backend::Sqlite);
+        assert_eq!(fixed.rest(Duration::from_millis(100)), Duration::ZERO);
     }
 }

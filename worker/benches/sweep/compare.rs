@@ -1,10 +1,13 @@
 //! Ways to do the same, in turns.
 
+use std::time::Instant;
+
+use callsweep_core::store::Backend;
 use callsweep_core::testkit::TestDatabase;
 use callsweep_core::testkit::measure::{Table, median, spread, thousands};
 
 use crate::data::{Data, check};
-use crate::{float, limit, ours};
+use crate::{float, limit, ours, purge};
 
 type PeerRun<'a> = Box<dyn Fn(&TestDatabase) -> (i64, f64) + 'a>;
 
@@ -26,6 +29,8 @@ pub(crate) struct Seen {
     pub(crate) speed: f64,
     /// Rows a second of the run alone.
     pub(crate) run_speed: f64,
+    /// Rows a second until MariaDB has purged them, too.
+    purged_speed: Option<f64>,
     pub(crate) slowest_chunk_ms: Option<f64>,
     pub(crate) peak_mib: Option<f64>,
 }
@@ -44,6 +49,7 @@ impl Way<'_> {
     /// Does the work once, on data of its own, and has it counted.
     pub(crate) fn run(&self, data: &Data, upto: &str, removable: i64) -> Seen {
         let db = data.fresh();
+        let begun = Instant::now();
         let (done, seconds, run_seconds, slowest_chunk_ms, peak_mib) = match self {
             Self::OneTransaction | Self::TwoTransactions => {
                 let by_hand =
@@ -60,9 +66,13 @@ impl Way<'_> {
                 (done, seconds, seconds, None, None)
             }
         };
+        let purged_speed = (data.backend == Backend::Mysql).then(|| {
+            purge::wait_for(&mut db.connect());
+            float(done) / begun.elapsed().as_secs_f64()
+        });
         check(&db, data.rows, done);
         let (speed, run_speed) = (float(done) / seconds, float(done) / run_seconds);
-        Seen { speed, run_speed, slowest_chunk_ms, peak_mib }
+        Seen { speed, run_speed, purged_speed, slowest_chunk_ms, peak_mib }
     }
 }
 
@@ -92,15 +102,18 @@ pub(crate) fn compare(data: &Data, upto: &str, ways: &[Way<'_>], runs: usize) {
 
 /// A table of the ways, and what they showed, against the first of them.
 pub(crate) fn table(ways: &[(&Way<'_>, &[Seen])]) -> Table {
-    let mut table = Table::new(["", "rows/s", "times the first", "the run alone", "slowest chunk"]);
+    let mut table = Table::new(["", "rows/s", "times the first", "the run alone", "until purged", "slowest chunk"]);
     for (way, runs) in ways {
         let speeds: Vec<f64> = runs.iter().map(|run| run.speed).collect();
+        let purged: Option<Vec<f64>> =
+            runs.iter().zip(ways[0].1).map(|(run, first)| Some(run.purged_speed? / first.purged_speed?)).collect();
         let slowest: Option<Vec<f64>> = runs.iter().map(|run| run.slowest_chunk_ms).collect();
         table.row([
             way.name(),
             thousands(median(&speeds)),
             spread(&ratios(runs, ways[0].1, |run| run.speed)),
             format!("{:.2}", median(&ratios(runs, ways[0].1, |run| run.run_speed))),
+            purged.map_or_else(String::new, |ratios| spread(&ratios)),
             slowest.map_or_else(String::new, |ms| format!("{:.0} ms", ms.iter().copied().fold(0.0, f64::max))),
         ]);
     }

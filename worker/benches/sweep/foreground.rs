@@ -12,6 +12,7 @@ use callsweep_core::testkit::measure::{Table, median, percentile, spread};
 use callsweep_core::testkit::{TestDatabase, big};
 use diesel::connection::SimpleConnection as _;
 
+use crate::compare::Way;
 use crate::data::Data;
 use crate::options::Options;
 use crate::ours::Sweep;
@@ -24,6 +25,10 @@ fn rate(backend: Backend) -> f64 {
     if backend == Backend::Sqlite { 100.0 } else { 400.0 }
 }
 
+/// Nothing beside it; a sweep with the default pace, with none, and with a gentle one.
+const SWEEPS: [Option<&str>; 4] =
+    [None, Some(""), Some("--chunk-size 100000"), Some("--target-chunk 20ms --sleep-ratio 3")];
+
 /// What is due in the first seconds does not count: connections and caches are cold.
 const WARM_UP: Duration = Duration::from_secs(2);
 
@@ -33,10 +38,9 @@ const CONNECTIONS: usize = 8;
 pub(crate) fn measure(options: &Options, data: &Data) {
     let backend = data.backend;
     let removable = data.removable(UP_TO_THE_END);
-    let sweeps = [("alone", None), ("`sweep`", Some("")), ("`sweep --chunk-size 100000`", Some("--chunk-size 100000"))];
-    let mut seen: [[Vec<f64>; 4]; 3] = Default::default();
+    let mut seen: [[Vec<f64>; 4]; SWEEPS.len()] = Default::default();
     for _ in 0..options.runs() {
-        for ((_, flags), seen) in sweeps.iter().zip(&mut seen) {
+        for (flags, seen) in SWEEPS.iter().zip(&mut seen) {
             let db = data.fresh();
             let (latencies, deadlocks) = match flags {
                 None => load(&db, data.rows, || thread::sleep(options.while_long())),
@@ -56,11 +60,12 @@ pub(crate) fn measure(options: &Options, data: &Data) {
     }
     println!("### {backend}: {} reads, inserts and deletes a second beside a sweep of all\n", rate(backend));
     let mut table = Table::new(["", "half within", "99 % within", "times alone", "all within", "lost deadlocks"]);
-    for ((name, _), values) in sweeps.iter().zip(&seen) {
+    for (flags, values) in SWEEPS.iter().zip(&seen) {
+        let name = flags.map_or_else(|| "alone".to_owned(), |flags| Way::Sweep(flags).name());
         let ratios: Vec<f64> = values[1].iter().zip(&seen[0][1]).map(|(one, alone)| one / alone).collect();
         let ms = |values: &[f64]| format!("{:.1} ms", median(values));
         let deadlocks = format!("{:.0}", values[3].iter().sum::<f64>());
-        table.row([(*name).to_owned(), ms(&values[0]), ms(&values[1]), spread(&ratios), ms(&values[2]), deadlocks]);
+        table.row([name, ms(&values[0]), ms(&values[1]), spread(&ratios), ms(&values[2]), deadlocks]);
     }
     println!("{table}");
 }

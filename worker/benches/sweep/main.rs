@@ -20,6 +20,7 @@ mod limit;
 mod options;
 mod ours;
 mod pt_archiver;
+mod purge;
 mod sparse;
 mod throughput;
 

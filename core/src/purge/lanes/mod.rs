@@ -69,7 +69,7 @@ impl Running<'_> {
                 walker,
                 turns: &turns,
                 lanes: LaneThreads::start(threads, owned, Lane { engine, scope, turns: &turns, archive_into }),
-                idle: vec![Instant::now(); lanes],
+                idle: vec![self.open.others_until; lanes],
                 given: 0,
                 in_flight: 0,
                 ahead: None,
