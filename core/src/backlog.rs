@@ -10,7 +10,8 @@ use crate::purge::Engine;
 use crate::run::Target;
 use crate::store::campaigns;
 use crate::store::walk::Walk;
-use crate::store::window::{Scope, Walker};
+use crate::store::walker::Walker;
+use crate::store::window::Scope;
 
 /// Numbers that one query counts at most.
 const WINDOW: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();

@@ -13,7 +13,8 @@ use crate::run::Target;
 use crate::store::AnyConnection;
 use crate::store::campaigns;
 use crate::store::walk::{self, Course, Walk};
-use crate::store::window::{Scope, Walker};
+use crate::store::walker::Walker;
+use crate::store::window::Scope;
 
 /// Numbers that a preview shows.
 const SAMPLE_SIZE: usize = 10;

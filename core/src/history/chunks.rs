@@ -58,7 +58,7 @@ pub(super) fn take_all(
                 if walker.advance(&window) {
                     return Ok(None);
                 }
-                run.rest(took);
+                run.rest();
             }
         }
     }

@@ -12,7 +12,8 @@ use crate::store::leases::{self, Lease};
 use crate::store::ledger::CampaignRow;
 use crate::store::position::Position;
 use crate::store::walk::{self, Course, Walk};
-use crate::store::window::{Scope, Walker};
+use crate::store::walker::Walker;
+use crate::store::window::Scope;
 use crate::store::{Backend, StoreError};
 
 impl Running<'_> {

@@ -15,7 +15,8 @@ use crate::store::accounted::Entry;
 use crate::store::chunk::{self, Chunk, ChunksInDoubt, Removal};
 use crate::store::ledger::Books;
 use crate::store::retry::retry;
-use crate::store::window::{Walker, Window};
+use crate::store::walker::Walker;
+use crate::store::window::Window;
 use crate::store::{AnyConnection, StoreError, Transient};
 
 impl Running<'_> {
@@ -33,7 +34,7 @@ impl Running<'_> {
             if let ControlFlow::Break(outcome) = self.one(walker, Vec::new(), report, control)? {
                 return Ok(outcome);
             }
-            self.open.rest(report.last_chunk);
+            self.open.rest();
         }
     }
 

@@ -145,19 +145,14 @@ impl<'a> OpenRun<'a> {
     /// Learns from a chunk and reports it.
     pub(crate) fn learn(&mut self, campaign: Option<i64>, counts: Counts, took: Duration, control: &mut Control<'_>) {
         self.sizer.learn(counts.matched, took);
-        self.others_until = Instant::now() + self.rest_after(took);
+        self.others_until = Instant::now() + self.sizer.rest(took).min(LONGEST_REST);
         let chunk = ChunkProgress { counts, took, next_size: self.sizer.size().get() };
         (control.progress)(&self.progress(campaign, Some(chunk)));
     }
 
-    /// Lets others work after a chunk that took so long.
-    pub(crate) fn rest(&self, took: Duration) {
-        thread::sleep(self.rest_after(took));
-    }
-
-    /// How long to let others work after a chunk that took so long.
-    pub(super) fn rest_after(&self, took: Duration) -> Duration {
-        self.sizer.rest(took).min(LONGEST_REST)
+    /// Lets others work after the last chunk.
+    pub(crate) fn rest(&self) {
+        thread::sleep(self.others_until.saturating_duration_since(Instant::now()));
     }
 
     pub(super) fn progress(&self, campaign: Option<i64>, chunk: Option<ChunkProgress>) -> Progress {

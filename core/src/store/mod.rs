@@ -30,6 +30,7 @@ pub mod schema;
 pub mod space;
 mod statement;
 pub mod walk;
+pub(crate) mod walker;
 mod wall_clock;
 pub(crate) mod window;
 

@@ -49,14 +49,11 @@ impl Way<'_> {
     /// Does the work once, on data of its own, and has it counted.
     pub(crate) fn run(&self, data: &Data, upto: &str, removable: i64) -> Seen {
         let db = data.fresh();
+        let by_hand = |seconds| (removable, seconds, seconds, None, None);
         let begun = Instant::now();
         let (done, seconds, run_seconds, slowest_chunk_ms, peak_mib) = match self {
-            Self::OneTransaction | Self::TwoTransactions => {
-                let by_hand =
-                    if matches!(self, Self::OneTransaction) { limit::archive } else { limit::archive_side_by_side };
-                let seconds = by_hand(&db, upto);
-                (removable, seconds, seconds, None, None)
-            }
+            Self::OneTransaction => by_hand(limit::archive(&db, upto)),
+            Self::TwoTransactions => by_hand(limit::archive_side_by_side(&db, upto)),
             Self::Sweep(flags) => {
                 let swept = ours::sweep(&db, upto, flags, removable);
                 (removable, swept.seconds, swept.run_seconds, Some(swept.slowest_chunk_ms), Some(swept.peak_mib))

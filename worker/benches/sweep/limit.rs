@@ -1,4 +1,4 @@
-//! What a sweep is measured against: the same move by hand, all of it in one transaction on one connection.
+//! What a sweep is measured against: the same move by hand, in one transaction, or in one for each campaign.
 
 use std::thread;
 use std::time::Instant;

@@ -18,7 +18,8 @@ use super::run::Running;
 use super::{Control, StopReason};
 use crate::error::Error;
 use crate::run::RunState;
-use crate::store::window::{Walker, Window};
+use crate::store::walker::Walker;
+use crate::store::window::Window;
 use crate::store::{StoreError, Transient};
 
 use lane::{Done, GivenUp, Lane, LaneThreads, Task};
@@ -191,8 +192,8 @@ impl Running<'_> {
         feed.in_flight -= 1;
         match done {
             Done::Committed { counts, books, took } => {
-                feed.idle.push(Instant::now() + self.open.rest_after(took));
                 self.done(counts, *books, took, report, control);
+                feed.idle.push(self.open.others_until);
             }
             Done::GivenUp(given_up) => {
                 feed.idle.push(Instant::now());
