@@ -9,8 +9,8 @@ use super::retry::{Retries, UNTIL_RESTARTED, retry};
 use super::schema::call_data;
 use super::statement::Statement;
 use super::wall_clock::WallClock;
-use super::{AnyConnection, Store, StoreError};
-use crate::campaign::CampaignId;
+use super::{AnyConnection, Store, StoreError, campaigns};
+use crate::campaign::{Campaign, CampaignId};
 use crate::number::NewNumber;
 use crate::rules::REMOVABLE;
 
@@ -44,7 +44,21 @@ pub fn insert(
     numbers: &[NewNumber],
     now: NaiveDateTime,
 ) -> Result<(), StoreError> {
+    insert_with(conn, campaign, None, numbers, now)
+}
+
+/// Creates the campaign `new`, if there is one, and adds the numbers, in one transaction.
+fn insert_with(
+    conn: &mut AnyConnection,
+    campaign: CampaignId,
+    new: Option<&Campaign>,
+    numbers: &[NewNumber],
+    now: NaiveDateTime,
+) -> Result<(), StoreError> {
     write_transaction(conn, |conn| {
+        if let Some(new) = new {
+            campaigns::create(conn, new, now)?;
+        }
         for part in numbers.chunks(ROWS_PER_INSERT) {
             let rows: Vec<Row<'_>> = part.iter().map(|number| row(campaign, number, now)).collect();
             let insert = diesel::insert_into(call_data::table).values(&rows);
@@ -66,13 +80,30 @@ pub fn insert(
 /// # Errors
 /// The database's, when it has not passed within two minutes.
 pub fn import(store: &Store, campaign: CampaignId, numbers: &[NewNumber]) -> Result<(), StoreError> {
+    import_with(store, campaign, None, numbers)
+}
+
+/// Creates a campaign with its first numbers, in one transaction, and retries as [`import`] does.
+///
+/// # Errors
+/// As [`import`]; among them a name that the VDN already has.
+pub fn import_into_new(store: &Store, new: &Campaign, numbers: &[NewNumber]) -> Result<(), StoreError> {
+    import_with(store, new.id, Some(new), numbers)
+}
+
+fn import_with(
+    store: &Store,
+    campaign: CampaignId,
+    new: Option<&Campaign>,
+    numbers: &[NewNumber],
+) -> Result<(), StoreError> {
     let now = store.clock().timestamp();
     let mut in_doubt = false;
     retry(store, UNTIL_RESTARTED, &mut Retries::default(), |conn| {
         if in_doubt && any_is_there(conn, campaign, numbers)? {
             return Ok(());
         }
-        match insert(conn, campaign, numbers, now) {
+        match insert_with(conn, campaign, new, numbers, now) {
             // The server was still at the COMMIT in doubt when it was looked for.
             Err(_) if in_doubt && any_is_there(conn, campaign, numbers)? => Ok(()),
             inserted => {

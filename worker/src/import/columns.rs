@@ -8,6 +8,8 @@ use super::records::Fields;
 
 /// The vendor's columns, by the names of their header.
 const NAMES: [&str; 7] = ["sessionId", "called", "caller", "callData", "customField", "recycleTime", "priority"];
+/// Where `called` is among them.
+const CALLED: usize = 1;
 
 /// The most characters of a caller number.
 const CALLER_MAX_CHARS: usize = 24;
@@ -16,9 +18,52 @@ const CALL_DATA_MAX_CHARS: usize = 1024;
 /// The priority of a number whose line gives none.
 const DEFAULT_PRIORITY: i16 = 3;
 
-/// For each column of a file, which of [`NAMES`] it is.
+/// The columns that a rejects file has before those of the file that was imported. An import of a rejects file skips
+/// them.
+pub(super) const REJECTS_PREFIX: [&str; 2] = ["line", "reason"];
+
+/// What separates fields: spreadsheets write semicolons where the decimal mark is a comma, and tabs as "text".
+const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
+
+/// The delimiter of a file whose header is this line: the one that gives the most known columns.
+pub(super) fn delimiter_of(header: &[u8]) -> u8 {
+    let known = |delimiter: &u8| {
+        let cells = header.split(|b| b == delimiter);
+        cells.filter(|cell| known_column(unquoted(cell)).is_some()).count()
+    };
+    // `max_by_key` takes the last of equals.
+    DELIMITERS.into_iter().rev().max_by_key(known).unwrap_or(b',')
+}
+
+/// A cell without its quotes, as far as the names of columns need that.
+fn unquoted(cell: &[u8]) -> &[u8] {
+    let cell = cell.trim_ascii();
+    cell.strip_prefix(b"\"").and_then(|cell| cell.strip_suffix(b"\"")).unwrap_or(cell)
+}
+
+/// Which of [`NAMES`] a cell of the header is. Upper and lower case are one.
+fn known_column(cell: &[u8]) -> Option<usize> {
+    NAMES.iter().position(|name| name.as_bytes().eq_ignore_ascii_case(cell.trim_ascii()))
+}
+
+/// What a field of a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Column {
+    /// The value of one of [`NAMES`].
+    Named(usize),
+    /// Of [`REJECTS_PREFIX`].
+    Skipped,
+    /// The header has no name for it: spreadsheets write empty columns as further delimiters. It has to be empty.
+    Unnamed,
+}
+
+/// What the fields of each line are, in their order.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Columns(Vec<usize>);
+pub(super) struct Columns {
+    columns: Vec<Column>,
+    /// Fields that each line has to have: up to the last one that has a name.
+    required: usize,
+}
 
 impl Columns {
     /// Reads the header.
@@ -27,25 +72,42 @@ impl Columns {
     /// Names the column that is unknown, given twice, or missing.
     pub(super) fn read(header: &Fields<'_>) -> Result<Self, String> {
         let names = NAMES.join(", ");
-        let found: Vec<Option<usize>> =
-            header.iter().map(|cell| NAMES.iter().position(|n| n.as_bytes() == cell)).collect();
-        if found.iter().all(Option::is_none) {
+        let cells: Vec<&[u8]> = header.iter().map(<[u8]>::trim_ascii).collect();
+        if !cells.iter().any(|cell| known_column(cell).is_some()) {
             // The cells are not repeated: where the header is missing they are a subscriber's data.
-            return Err(format!("the first line is no header. It has to name the columns, among {names}"));
+            return Err(format!(
+                "the first line is no header. It has to name the columns, separated by commas, semicolons or tabs, \
+                 among {names}"
+            ));
         }
-        let mut columns = Vec::with_capacity(found.len());
-        for (cell, column) in header.iter().zip(found) {
-            let cell = String::from_utf8_lossy(cell);
-            let column = column.ok_or_else(|| format!("unknown column {cell:?} in the header. Known are {names}"))?;
+        let mut columns = Vec::with_capacity(cells.len());
+        if has_rejects_prefix(&cells) {
+            columns.extend([Column::Skipped; REJECTS_PREFIX.len()]);
+        }
+        for cell in &cells[columns.len()..] {
+            if cell.is_empty() {
+                columns.push(Column::Unnamed);
+                continue;
+            }
+            let text = String::from_utf8_lossy(cell);
+            let column = known_column(cell)
+                .map(Column::Named)
+                .ok_or_else(|| format!("unknown column {text:?} in the header. Known are {names}"))?;
             if columns.contains(&column) {
-                return Err(format!("column {cell:?} is in the header twice. Remove one of the two"));
+                return Err(format!("column {text:?} is in the header twice. Remove one of the two"));
             }
             columns.push(column);
         }
-        if !columns.contains(&1) {
+        if !columns.contains(&Column::Named(CALLED)) {
             return Err("column \"called\" is missing in the header. Every number needs it".to_owned());
         }
-        Ok(Self(columns))
+        let last_named = columns.iter().rposition(|column| *column != Column::Unnamed);
+        Ok(Self { required: last_named.map_or(0, |last| last + 1), columns })
+    }
+
+    /// Fields before those of the imported file: 0, or 2 where the file is a rejects file.
+    pub(super) fn rejects_prefix(&self) -> usize {
+        self.columns.iter().filter(|column| **column == Column::Skipped).count()
     }
 
     /// Makes a number of a record.
@@ -53,16 +115,29 @@ impl Columns {
     /// # Errors
     /// What is wrong, without the value: it may be a subscriber's.
     pub(super) fn number(&self, fields: &Fields<'_>, id: i64) -> Result<NewNumber, String> {
-        if fields.len() != self.0.len() {
-            return Err(format!("has {} fields where the header has {}", fields.len(), self.0.len()));
+        if fields.len() < self.required {
+            return Err(format!("has {} fields where the header has {}", fields.len(), self.required));
         }
         let mut cells = [None; NAMES.len()];
-        for (column, cell) in self.0.iter().zip(fields.iter()) {
-            let text = std::str::from_utf8(cell).map_err(|_| format!("{}: is not valid UTF-8", NAMES[*column]))?;
-            cells[*column] = Some(text).filter(|text| !text.is_empty());
+        for (position, cell) in fields.iter().enumerate().filter(|(_, cell)| !cell.is_empty()) {
+            match self.columns.get(position) {
+                Some(Column::Named(column)) => {
+                    let text = std::str::from_utf8(cell);
+                    cells[*column] = Some(text.map_err(|_| format!("{}: is not valid UTF-8", NAMES[*column]))?);
+                }
+                Some(Column::Skipped) => {}
+                Some(Column::Unnamed) | None => {
+                    return Err(format!("field {} has a value, and the header has no name for it", position + 1));
+                }
+            }
         }
         number(cells, id).map_err(|error| error.to_string())
     }
+}
+
+fn has_rejects_prefix(cells: &[&[u8]]) -> bool {
+    let mut pairs = cells.iter().zip(REJECTS_PREFIX);
+    cells.len() > REJECTS_PREFIX.len() && pairs.all(|(cell, name)| cell.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 fn number(cells: [Option<&str>; NAMES.len()], id: i64) -> Result<NewNumber, InvalidParameter> {
@@ -120,7 +195,9 @@ mod tests {
     use super::*;
 
     fn read(file: &[u8]) -> Result<NewNumber, String> {
-        let mut records = Records::new(file);
+        let mut records = Records::new(file).unwrap();
+        let delimiter = delimiter_of(records.peek_line().unwrap());
+        records.set_delimiter(delimiter);
         let columns = Columns::read(&records.next().unwrap().unwrap().fields.unwrap())?;
         columns.number(&records.next().unwrap().unwrap().fields.unwrap(), 7)
     }
@@ -152,11 +229,31 @@ mod tests {
     }
 
     #[test]
+    fn what_spreadsheets_write_is_read() {
+        for file in [
+            "called;priority;callData\n138;7;a,b\n",
+            "CALLED\tPriority\tcalldata\n138\t7\ta,b\n",
+            " called , priority , callData \n138,7,\"a,b\"\n",
+            "\"called\";\"priority\";\"callData\"\n\"138\";\"7\";\"a,b\"\n",
+            "called,priority,callData,,\n138,7,\"a,b\",,\n",
+            "called,priority,callData,,\n138,7,\"a,b\"\n",
+            "called,priority,callData\n138,7,\"a,b\",,,\n",
+            "line,reason,called,priority,callData\n52,\"was, once\",138,7,\"a,b\"\n",
+        ] {
+            let number = read(file.as_bytes()).unwrap();
+            let read = (number.called.as_str(), number.priority, number.call_data.as_deref());
+            assert_eq!(read, ("138", 7, Some("a,b")), "{file:?}");
+        }
+    }
+
+    #[test]
     fn the_header_is_checked() {
         for (header, says) in [
             ("called,name", "unknown column \"name\""),
-            ("called,Caller", "unknown column \"Caller\""),
-            ("called,called", "column \"called\" is in the header twice"),
+            ("called;nom", "unknown column \"nom\""),
+            ("called,Called", "column \"Called\" is in the header twice"),
+            ("line,called", "unknown column \"line\""),
+            ("called|caller", "separated by commas, semicolons or tabs"),
             ("caller,sessionId", "column \"called\" is missing"),
             ("13800138000,", "the first line is no header"),
         ] {
@@ -171,7 +268,9 @@ mod tests {
         let data = format!("called,callData\n1,{}\n", "字".repeat(1025));
         for (file, reason) in [
             (&b"called,caller\n1\n"[..], "has 1 fields where the header has 2"),
-            (b"called\n1,2\n", "has 2 fields where the header has 1"),
+            (b"called\n1,2\n", "field 2 has a value, and the header has no name for it"),
+            (b"called,,caller\n1,2,3\n", "field 2 has a value, and the header has no name for it"),
+            (b"line,reason,called\n1,x\n", "has 2 fields where the header has 3"),
             (b"called,caller\n,1\n", "called: must not be empty"),
             (b"called\n138-00\n", "called: has a character that is not allowed here"),
             (b"called,callData\n1,\xff\n", "callData: is not valid UTF-8"),

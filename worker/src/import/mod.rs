@@ -1,14 +1,14 @@
 //! `import`: numbers from a CSV file into a campaign.
 
 mod columns;
+mod input;
 mod records;
 mod rejects;
 mod report;
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use callsweep_core::campaign::{Campaign, CampaignId, CampaignStatus, VdnId};
 use callsweep_core::number::NewNumber;
@@ -23,7 +23,8 @@ use crate::stop::Stop;
 use crate::{database, progress};
 
 use columns::Columns;
-use records::Records;
+use input::Input;
+use records::{Records, without_fields};
 use rejects::Rejects;
 use report::{ImportReport, ImportState};
 
@@ -35,49 +36,40 @@ const LOOK_EVERY: u64 = 10_000;
 
 /// Runs the command.
 pub(crate) fn run(args: ImportArgs, settings: &Settings, format: Format, stop: &Stop) -> Result<Exit, Failure> {
-    let cannot_read = |error| Failure::usage(format_args!("{} cannot be read: {error}", args.file.display()));
-    let file = File::open(&args.file).map_err(cannot_read)?;
-    let size = file.metadata().map_err(cannot_read)?;
-    if size.is_dir() {
-        return Err(Failure::usage(format_args!("{} is a directory. Name a CSV file", args.file.display())));
-    }
-    let bar = progress::bytes(size.is_file().then_some(size.len()));
-    let rejects = Rejects::new(&args.file, args.rejects)?;
-    let mut reader = BufReader::new(bar.wrap_read(file));
+    let Input { name, size, rejects, reader } = Input::open(&args.file, args.rejects)?;
+    let wrong = |reason: String| Failure::usage(format_args!("{name}: {reason}"));
+    let cannot_read = |error: io::Error| Failure::usage(format_args!("{name} cannot be read: {error}"));
+    let bar = progress::bytes(size);
+    let mut reader = BufReader::new(bar.wrap_read(reader));
     if let Some(format) = other_format(reader.fill_buf().map_err(cannot_read)?) {
-        return Err(Failure::usage(format_args!("{} is {format}", args.file.display())));
+        return Err(Failure::usage(format_args!("{name} is {format}")));
     }
-    let mut records = Records::new(reader);
-    let columns = read_header(&mut records, &args.file)?;
+    let mut records = Records::new(reader).map_err(cannot_read)?;
+    let delimiter = columns::delimiter_of(records.peek_line().map_err(cannot_read)?);
+    records.set_delimiter(delimiter);
+    let header = records.next().map_err(cannot_read)?;
+    let header = header.ok_or_else(|| wrong("the file is empty. Its first line has to name the columns".to_owned()))?;
+    let fields = header.fields.as_ref().map_err(|malformed| wrong(format!("the header: {malformed}")))?;
+    let columns = Columns::read(fields).map_err(wrong)?;
+    let own_header = without_fields(header.original, columns.rejects_prefix(), delimiter).unwrap_or(header.original);
+    let rejects = Rejects::new(rejects, own_header, delimiter)?;
+    let last_line = header.last_line();
 
     let store = database::open(settings)?;
-    let mut conn = store.connection()?;
-    let (campaign, created) = match args.create_campaign {
-        Some(name) => (create_campaign(&mut conn, &store, args.vdn, name)?, true),
-        None => (find_campaign(&mut conn, args.vdn, args.campaign)?, false),
+    let campaign = {
+        let mut conn = store.connection()?;
+        match args.create_campaign {
+            Some(name) => new_campaign(&mut conn, &store, args.vdn, name)?,
+            None => Destination::Existing(find_campaign(&mut conn, args.vdn, args.campaign)?),
+        }
     };
     let started = Instant::now();
-    drop(conn);
-    let mut import = Import { store, campaign: campaign.id, columns, rejects, imported: 0, last_line: 1, bar };
+    let mut import = Import { store, campaign, columns, rejects, imported: 0, last_line, bar };
     let outcome = import.all(&mut records, stop);
     import.bar.finish_and_clear();
 
-    let state = match &outcome {
-        Ok(state) => *state,
-        Err(_) => ImportState::Failed,
-    };
-    let report = ImportReport {
-        vdn_id: args.vdn,
-        campaign_id: campaign.id,
-        campaign_name: campaign.name,
-        campaign_created: created,
-        state,
-        imported: import.imported,
-        rejected: import.rejects.count(),
-        rejects_file: import.rejects.path().map(Path::to_owned),
-        last_line: import.last_line,
-        seconds: started.elapsed().as_secs_f64(),
-    };
+    let state = outcome.as_ref().map_or(ImportState::Failed, |state| *state);
+    let report = import.report(state, started.elapsed());
     output::print(format, &report)?;
     outcome?;
     Ok(report.exit())
@@ -94,18 +86,8 @@ fn other_format(start: &[u8]) -> Option<&'static str> {
     }
 }
 
-fn read_header<R: std::io::BufRead>(records: &mut Records<R>, file: &Path) -> Result<Columns, Failure> {
-    let wrong = |reason: &str| Failure::usage(format_args!("{}: {reason}", file.display()));
-    match records.next() {
-        Ok(Some(header)) => {
-            header.fields.map_err(wrong).and_then(|fields| Columns::read(&fields).map_err(|e| wrong(&e)))
-        }
-        Ok(None) => Err(wrong("the file is empty. Its first line has to name the columns")),
-        Err(error) => Err(wrong(&format!("cannot be read: {error}"))),
-    }
-}
-
-fn create_campaign(conn: &mut AnyConnection, store: &Store, vdn: VdnId, name: String) -> Result<Campaign, Failure> {
+/// The campaign of `--create-campaign`. It is created with the first numbers: an import that fails before leaves none.
+fn new_campaign(conn: &mut AnyConnection, store: &Store, vdn: VdnId, name: String) -> Result<Destination, Failure> {
     if let Some(found) = campaigns::find_by_name(conn, vdn, &name)? {
         return Err(Failure::usage(format_args!(
             "--create-campaign: VDN {vdn} has a campaign {name:?} already. To add numbers to it, give --campaign {}",
@@ -113,9 +95,7 @@ fn create_campaign(conn: &mut AnyConnection, store: &Store, vdn: VdnId, name: St
         )));
     }
     let id = CampaignId::try_from(store.ids().next_id()).map_err(Failure::failed)?;
-    let campaign = Campaign { id, vdn_id: vdn, name, status: CampaignStatus::Draft };
-    campaigns::create(conn, &campaign, store.clock().timestamp())?;
-    Ok(campaign)
+    Ok(Destination::New(Campaign { id, vdn_id: vdn, name, status: CampaignStatus::Draft }))
 }
 
 fn find_campaign(conn: &mut AnyConnection, vdn: VdnId, id: Option<CampaignId>) -> Result<Campaign, Failure> {
@@ -126,10 +106,28 @@ fn find_campaign(conn: &mut AnyConnection, vdn: VdnId, id: Option<CampaignId>) -
     }
 }
 
+/// Where numbers go.
+enum Destination {
+    /// A campaign that was there before.
+    Existing(Campaign),
+    /// One that is created with the first numbers.
+    New(Campaign),
+    /// One that this import has created.
+    Created(Campaign),
+}
+
+impl Destination {
+    fn campaign(&self) -> &Campaign {
+        match self {
+            Self::Existing(campaign) | Self::New(campaign) | Self::Created(campaign) => campaign,
+        }
+    }
+}
+
 /// An import under way.
 struct Import {
     store: Store,
-    campaign: CampaignId,
+    campaign: Destination,
     columns: Columns,
     rejects: Rejects,
     /// Numbers that are committed.
@@ -140,24 +138,31 @@ struct Import {
 }
 
 impl Import {
-    fn all<R: std::io::BufRead>(&mut self, records: &mut Records<R>, stop: &Stop) -> Result<ImportState, Failure> {
+    fn all<R: BufRead>(&mut self, records: &mut Records<R>, stop: &Stop) -> Result<ImportState, Failure> {
+        let cannot_read = |error| Failure::failed(format_args!("the file cannot be read on: {error}"));
+        let (prefix, delimiter) = (self.columns.rejects_prefix(), records.delimiter());
         let mut chunk = Vec::with_capacity(CHUNK);
         let mut last_line = self.last_line;
         let mut until_look = LOOK_EVERY;
-        loop {
-            let record = records.next();
-            let record =
-                record.map_err(|error| Failure::failed(format_args!("the file cannot be read on: {error}")))?;
-            let Some(record) = record else { break };
+        while let Some(record) = records.next().map_err(cannot_read)? {
+            last_line = record.last_line();
             let number = match &record.fields {
-                Ok(fields) => self.columns.number(fields, self.store.ids().next_id()),
-                Err(reason) => Err((*reason).to_owned()),
+                Ok(fields) if fields.are_empty() => None,
+                Ok(fields) => Some(self.columns.number(fields, self.store.ids().next_id())),
+                Err(malformed) => Some(Err(malformed.to_string())),
             };
             match number {
-                Ok(number) => chunk.push(number),
-                Err(reason) => self.rejects.add(record.line, &reason, record.original)?,
+                Some(Ok(number)) => chunk.push(number),
+                Some(Err(reason)) => {
+                    let original = without_fields(record.original, prefix, delimiter).unwrap_or(record.original);
+                    self.rejects.begin(record.line, &reason, original)?;
+                    while let Some(part) = records.rest_of_line().map_err(cannot_read)? {
+                        self.rejects.write(part)?;
+                    }
+                    self.rejects.end()?;
+                }
+                None => {}
             }
-            last_line = record.last_line();
             until_look -= 1;
             if chunk.len() == CHUNK || until_look == 0 {
                 until_look = LOOK_EVERY;
@@ -174,7 +179,15 @@ impl Import {
     fn commit(&mut self, chunk: &mut Vec<NewNumber>, last_line: u64) -> Result<(), Failure> {
         self.rejects.flush()?;
         if !chunk.is_empty() {
-            numbers::import(&self.store, self.campaign, chunk)?;
+            match &self.campaign {
+                Destination::New(campaign) => {
+                    numbers::import_into_new(&self.store, campaign, chunk)?;
+                    self.campaign = Destination::Created(campaign.clone());
+                }
+                Destination::Existing(campaign) | Destination::Created(campaign) => {
+                    numbers::import(&self.store, campaign.id, chunk)?;
+                }
+            }
         }
         self.imported += chunk.len() as u64;
         self.last_line = last_line;
@@ -182,5 +195,21 @@ impl Import {
         let (imported, rejected) = (output::grouped(self.imported), output::grouped(self.rejects.count()));
         self.bar.set_message(format!("{imported} imported, {rejected} rejected"));
         Ok(())
+    }
+
+    fn report(&self, state: ImportState, took: Duration) -> ImportReport {
+        let campaign = self.campaign.campaign();
+        ImportReport {
+            vdn_id: campaign.vdn_id,
+            campaign_id: (!matches!(self.campaign, Destination::New(_))).then_some(campaign.id),
+            campaign_name: campaign.name.clone(),
+            campaign_created: matches!(self.campaign, Destination::Created(_)),
+            state,
+            imported: self.imported,
+            rejected: self.rejects.count(),
+            rejects_file: self.rejects.path().map(Path::to_owned),
+            last_line: self.last_line,
+            seconds: took.as_secs_f64(),
+        }
     }
 }

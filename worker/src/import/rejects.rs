@@ -1,16 +1,24 @@
 //! The file of rejected lines.
 
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::columns::REJECTS_PREFIX;
 use crate::exit::Failure;
 
-/// Lines that could not be imported, each with its number, the reason, and what was written there. The file is made
-/// when the first one comes.
+/// Phone numbers stand in it.
+const OWNER_ONLY: u32 = 0o600;
+
+/// Lines that could not be imported, each as it stands in the file, behind its number and the reason. The header is
+/// that of the file with two columns in front, which an import skips: after mending the file can be imported as it is.
+/// It is made when the first line comes.
 pub(super) struct Rejects {
     path: PathBuf,
-    writer: Option<csv::Writer<File>>,
+    header: Vec<u8>,
+    delimiter: u8,
+    writer: Option<BufWriter<File>>,
     count: u64,
 }
 
@@ -18,42 +26,51 @@ impl Rejects {
     /// Chooses the file, without making it.
     ///
     /// # Errors
-    /// It exists: what is in it may not be lost.
-    pub(super) fn new(input: &Path, chosen: Option<PathBuf>) -> Result<Self, Failure> {
-        let path = chosen.unwrap_or_else(|| {
-            let mut name = OsString::from(input);
-            name.push(".rejected.csv");
-            name.into()
-        });
+    /// It exists, and what is in it may not be lost; or its directory cannot be written.
+    pub(super) fn new(path: PathBuf, header: &[u8], delimiter: u8) -> Result<Self, Failure> {
+        let shown = path.display();
         if path.symlink_metadata().is_ok() {
             return Err(Failure::usage(format_args!(
-                "{} is there already, and an import does not overwrite rejected lines. Move it away, or name another \
-                 file with --rejects",
-                path.display()
+                "{shown} is there already, and an import does not overwrite rejected lines. Move it away, or name another \
+                 file with --rejects"
             )));
         }
-        Ok(Self { path, writer: None, count: 0 })
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        tempfile::tempfile_in(dir).map_err(|error| {
+            Failure::usage(format_args!(
+                "rejected lines cannot be written to {shown}: {error}. Name another file with --rejects"
+            ))
+        })?;
+        Ok(Self { header: header.to_vec(), delimiter, path, writer: None, count: 0 })
     }
 
-    /// Adds a line.
-    pub(super) fn add(&mut self, line: u64, reason: &str, original: &[u8]) -> Result<(), Failure> {
+    /// Begins a line: `original` is what it begins with, and [`Rejects::write`] adds to it.
+    pub(super) fn begin(&mut self, line: u64, reason: &str, original: &[u8]) -> Result<(), Failure> {
         self.count += 1;
-        let result = match &mut self.writer {
-            Some(writer) => writer.write_record([line.to_string().as_bytes(), reason.as_bytes(), original]),
-            none => Self::create(&self.path).map_err(csv::Error::from).and_then(|writer| {
-                let writer = none.insert(writer);
-                writer.write_record(["line", "reason", "original"])?;
-                writer.write_record([line.to_string().as_bytes(), reason.as_bytes(), original])
-            }),
-        };
-        result.map_err(|error| self.cannot_write(&error))
+        let quoted = format!("\"{}\"", reason.replace('"', "\"\""));
+        self.put(|file, delimiter| {
+            file.write_all(line.to_string().as_bytes())?;
+            file.write_all(&[delimiter])?;
+            file.write_all(quoted.as_bytes())?;
+            file.write_all(&[delimiter])?;
+            file.write_all(original)
+        })
     }
 
-    /// Hands what was added to the operating system. Called before a chunk is committed, so that no line is behind
-    /// the account.
+    /// Adds to the line that was begun.
+    pub(super) fn write(&mut self, part: &[u8]) -> Result<(), Failure> {
+        self.put(|file, _| file.write_all(part))
+    }
+
+    /// Ends the line that was begun.
+    pub(super) fn end(&mut self) -> Result<(), Failure> {
+        self.put(|file, _| file.write_all(b"\n"))
+    }
+
+    /// Writes what was added to the disk. Called before a chunk is committed, so that no line is behind the account.
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
-        let flushed = self.writer.as_mut().map_or(Ok(()), csv::Writer::flush);
-        flushed.map_err(|error| self.cannot_write(&error.into()))
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        writer.flush().and_then(|()| writer.get_ref().sync_data()).map_err(|error| self.cannot_write(&error))
     }
 
     /// How many lines were added.
@@ -66,14 +83,31 @@ impl Rejects {
         self.writer.as_ref().map(|_| self.path.as_path())
     }
 
-    fn create(path: &Path) -> std::io::Result<csv::Writer<File>> {
-        Ok(csv::Writer::from_writer(OpenOptions::new().write(true).create_new(true).open(path)?))
+    fn put(&mut self, write: impl FnOnce(&mut BufWriter<File>, u8) -> io::Result<()>) -> Result<(), Failure> {
+        let file = match &mut self.writer {
+            Some(file) => Ok(file),
+            none => create(&self.path, &self.header, self.delimiter).map(|file| none.insert(file)),
+        };
+        file.and_then(|file| write(file, self.delimiter)).map_err(|error| self.cannot_write(&error))
     }
 
-    fn cannot_write(&self, error: &csv::Error) -> Failure {
+    fn cannot_write(&self, error: &io::Error) -> Failure {
         let path = self.path.display();
         Failure::failed(format_args!(
             "rejected lines cannot be written to {path}: {error}. Name another file with --rejects"
         ))
     }
+}
+
+fn create(path: &Path, header: &[u8], delimiter: u8) -> io::Result<BufWriter<File>> {
+    // `create_new` follows no symbolic link.
+    let file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
+    let mut file = BufWriter::new(file);
+    for name in REJECTS_PREFIX {
+        file.write_all(name.as_bytes())?;
+        file.write_all(&[delimiter])?;
+    }
+    file.write_all(header)?;
+    file.write_all(b"\n")?;
+    Ok(file)
 }

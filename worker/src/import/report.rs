@@ -26,7 +26,8 @@ pub(super) enum ImportState {
 #[serde(rename_all = "camelCase")]
 pub(super) struct ImportReport {
     pub(super) vdn_id: VdnId,
-    pub(super) campaign_id: CampaignId,
+    /// `None`: it was to be created with the first number, and there was none.
+    pub(super) campaign_id: Option<CampaignId>,
     pub(super) campaign_name: String,
     pub(super) campaign_created: bool,
     pub(super) state: ImportState,
@@ -55,11 +56,22 @@ impl ImportReport {
 
 impl fmt::Display for ImportReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let made = if self.campaign_created { ", made for them" } else { "" };
-        let (vdn, id, name) = (self.vdn_id, self.campaign_id, &self.campaign_name);
-        writeln!(f, "{:>11} numbers imported into campaign {id} ({name}) of VDN {vdn}{made}", grouped(self.imported))?;
+        let (vdn, name) = (self.vdn_id, &self.campaign_name);
+        match self.campaign_id {
+            Some(id) => {
+                let created = if self.campaign_created { ", which was created" } else { "" };
+                let imported = grouped(self.imported);
+                writeln!(f, "{imported:>11} numbers imported into campaign {id} ({name}) of VDN {vdn}{created}")?;
+            }
+            None => writeln!(f, "{:>11} numbers imported; campaign {name} of VDN {vdn} was not created", 0)?,
+        }
         match &self.rejects_file {
-            Some(file) => writeln!(f, "{:>11} lines rejected, see {}", grouped(self.rejected), file.display())?,
+            Some(file) => writeln!(
+                f,
+                "{:>11} lines rejected; mend them in {} and import that file",
+                grouped(self.rejected),
+                file.display()
+            )?,
             None => writeln!(f, "{:>11} lines rejected", 0)?,
         }
         writeln!(f, "{:>11.1} seconds", self.seconds)?;
@@ -67,12 +79,13 @@ impl fmt::Display for ImportReport {
             return Ok(());
         }
         let how = if self.state == ImportState::Stopped { "stopped by a person" } else { "failed" };
-        writeln!(
-            f,
-            "The import {how} after line {}. To go on, import a file with the header and the lines after that one, with \
-             --campaign {id}.",
-            self.last_line
-        )
+        write!(f, "The import {how} after line {}. To go on, ", self.last_line)?;
+        match self.campaign_id {
+            Some(id) => {
+                writeln!(f, "import a file with the header and the lines after that one, with --campaign {id}.")
+            }
+            None => writeln!(f, "import the file again."),
+        }
     }
 }
 
@@ -84,7 +97,7 @@ mod tests {
     fn the_exit_code_tells_the_account() {
         let report = |state, imported, rejected| ImportReport {
             vdn_id: VdnId::parse("1").unwrap(),
-            campaign_id: CampaignId::parse("5").unwrap(),
+            campaign_id: CampaignId::parse("5").ok(),
             campaign_name: "spring".to_owned(),
             campaign_created: false,
             state,

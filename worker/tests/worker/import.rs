@@ -1,9 +1,15 @@
+//! `import`: what comes in, what is rejected, and what the account says.
+
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
+
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
 use callsweep_core::on_each_backend;
 use callsweep_core::testkit::{sample, tables};
 use serde_json::json;
 
-use crate::program::{Worker, says};
+use crate::program::{Ran, Worker, says};
 
 /// Every column, in the page's order; a cell that is quoted, and one with letters beyond ASCII.
 const FILE: &str = "sessionId,called,caller,callData,customField,recycleTime,priority\n\
@@ -15,7 +21,7 @@ on_each_backend! {
         let worker = Worker::on(db);
         worker.write("numbers.csv", FILE);
         let report = worker.reports(0, "import numbers.csv --vdn 7 --create-campaign 'spring 推荐'");
-        says(&report, &["2 numbers imported into campaign", "(spring 推荐) of VDN 7, made for them", "0 lines rejected"]);
+        says(&report, &["2 numbers imported into campaign", "(spring 推荐) of VDN 7, which was created", "0 lines rejected"]);
         assert!(!worker.dir().join("numbers.csv.rejected.csv").exists());
 
         let again = worker.refuses(2, "import numbers.csv --vdn 7 --create-campaign 'spring 推荐'");
@@ -49,16 +55,16 @@ on_each_backend! {
         let rejected = std::fs::read_to_string(worker.dir().join("numbers.csv.rejected.csv")).unwrap();
         let lines: Vec<&str> = rejected.lines().collect();
         assert_eq!(lines, [
-            "line,reason,original",
-            "3,called: has a character that is not allowed here,\"13x,1\"",
-            "5,has 1 fields where the header has 2,140",
-            "6,priority: must be an integer from 0 to 32767,\"141,-1\"",
+            "line,reason,called,priority",
+            "3,\"called: has a character that is not allowed here\",13x,1",
+            "5,\"has 1 fields where the header has 2\",140",
+            "6,\"priority: must be an integer from 0 to 32767\",141,-1",
         ]);
 
         // What was rejected before may not be lost.
         let refused = worker.refuses(2, "import numbers.csv --vdn 1 --campaign 5");
         says(&refused, &["numbers.csv.rejected.csv is there already", "--rejects"]);
-        says(&worker.reports(6, "import numbers.csv --vdn 1 --campaign 5 --rejects again.csv"), &["see again.csv"]);
+        says(&worker.reports(6, "import numbers.csv --vdn 1 --campaign 5 --rejects again.csv"), &["mend them in again.csv"]);
         assert_eq!(tables::numbers(&mut db.connect(), campaign).len(), 4);
     }
 
@@ -99,5 +105,70 @@ on_each_backend! {
         // The name is still free.
         worker.write("numbers.csv", FILE);
         worker.reports(0, "import numbers.csv --vdn 1 --create-campaign spring");
+    }
+
+    fn what_is_rejected_is_imported_after_mending(db) {
+        let campaign = sample::campaign(&mut db.connect(), 5, CampaignStatus::Draft);
+        let worker = Worker::on(db);
+        for (round, end) in ["\n", "\r", "\r\n"].into_iter().enumerate() {
+            // 250 lines and one with a stray quote, as the file's row 51; the file is longer than 64 KiB.
+            let line = |n: u32| if n == 50 { format!("\"139{n:05},{}", "x".repeat(400)) } else { format!("139{n:05},{}", "x".repeat(400)) };
+            let data: Vec<String> = (0..251).map(line).collect();
+            let name = format!("{round}.csv");
+            worker.write(&name, format!("called,callData{end}{}{end}", data.join(end)));
+            let report = worker.reports_json(6, &format!("import {name} --vdn 1 --campaign 5"));
+            assert_eq!((&report["imported"], &report["rejected"], &report["lastLine"]), (&json!(250), &json!(1), &json!(252)));
+
+            let rejects = worker.dir().join(format!("{name}.rejected.csv"));
+            let rejected = std::fs::read_to_string(&rejects).unwrap();
+            says(&rejected, &["line,reason,called,callData\n52,\"its quotes do not match", ",\"13900050,xxx"]);
+            assert_eq!(std::fs::metadata(&rejects).unwrap().permissions().mode() & 0o777, 0o600);
+            // Unmended it is rejected again, behind its line in the rejects file.
+            let again = worker.reports_json(1, &format!("import {name}.rejected.csv --vdn 1 --campaign 5"));
+            let again = worker.dir().join(again["rejectsFile"].as_str().unwrap());
+            let expected = rejected.replace("\n52,", "\n2,");
+            assert_eq!(std::fs::read_to_string(again).unwrap(), expected);
+            std::fs::write(&rejects, rejected.replace(",\"13900050", ",13900050")).unwrap();
+            worker.reports(0, &format!("import {name}.rejected.csv --vdn 1 --campaign 5 --rejects none.csv"));
+            assert_eq!(tables::numbers(&mut db.connect(), campaign).len(), 251 * (round + 1));
+        }
+    }
+
+    fn a_new_campaign_comes_with_its_first_numbers(db) {
+        let worker = Worker::on(db);
+        worker.write("bad.csv", "called\nx\n");
+        let report = worker.reports_json(1, "import bad.csv --vdn 1 --create-campaign spring");
+        assert_eq!((&report["campaignId"], &report["campaignCreated"]), (&json!(null), &json!(false)));
+        worker.write("none.csv", "called\n");
+        says(&worker.reports(3, "import none.csv --vdn 1 --create-campaign spring"), &["campaign spring of VDN 1 was not created"]);
+        worker.write("numbers.csv", FILE);
+        says(&worker.refuses(2, "import numbers.csv --vdn 1 --campaign 5"), &["no campaigns"]);
+        let report = worker.reports_json(0, "import numbers.csv --vdn 1 --create-campaign spring");
+        assert_eq!((&report["imported"], &report["campaignCreated"]), (&json!(2), &json!(true)));
+    }
+
+    fn standard_input_needs_a_file_for_rejects(db) {
+        let campaign = sample::campaign(&mut db.connect(), 5, CampaignStatus::Draft);
+        let worker = Worker::on(db);
+        let file = worker.write("numbers.csv", "called\n138\nx\n");
+        let ran = |words: &str| {
+            let mut command = worker.command(words);
+            let child = command.stdin(File::open(&file).unwrap()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+            Ran::read(child.unwrap())
+        };
+        for input in ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"] {
+            let refused = ran(&format!("import {input} --vdn 1 --campaign 5"));
+            assert_eq!(refused.code, Some(2), "{refused:?}");
+            says(&refused.stderr, &["--rejects FILE"]);
+        }
+        for (input, rejects) in [("-", "a.csv"), ("/dev/stdin", "b.csv")] {
+            let imported = ran(&format!("import {input} --vdn 1 --campaign 5 --rejects {rejects}"));
+            assert_eq!(imported.code, Some(6), "{imported:?}");
+            assert!(worker.dir().join(rejects).exists());
+        }
+        let nowhere = ran("import - --vdn 1 --campaign 5 --rejects no/where.csv");
+        assert_eq!(nowhere.code, Some(2), "{nowhere:?}");
+        says(&nowhere.stderr, &["no/where.csv", "--rejects"]);
+        assert_eq!(tables::numbers(&mut db.connect(), campaign).len(), 2);
     }
 }
