@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use callsweep_core::error::Error;
 use callsweep_core::purge::{Engine, Pace};
 use callsweep_core::settings::{ApiSettings, Settings, SettingsError};
-use callsweep_core::store::{AnyConnection, Store, StoreError, drift, migrations};
+use callsweep_core::store::{AnyConnection, Store, StoreError, drift, migrations, storage};
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
@@ -52,6 +52,7 @@ pub enum StartError {
 /// Refuses tables that this binary cannot work with.
 fn check_tables(conn: &mut AnyConnection) -> Result<(), StartError> {
     migrations::check_current(conn)?;
+    storage::check(conn)?;
     match drift::find(conn)? {
         None => Ok(()),
         Some(difference) => Err(Error::HistoryDrift(difference).into()),

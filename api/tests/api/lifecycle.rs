@@ -53,6 +53,18 @@ on_each_backend! {
         refuses(dir.path(), &["--config", &settings], &[&taken.to_string(), "api.listen"]);
     }
 
+    fn it_does_not_start_on_a_table_that_cannot_roll_back(db) {
+        let alter = match db.backend() {
+            Backend::Sqlite => return, // A file has one journal for all of its tables.
+            Backend::Postgres => "ALTER TABLE call_data_history SET UNLOGGED",
+            Backend::Mysql => "ALTER TABLE call_data_history ENGINE=MyISAM",
+        };
+        db.connect().batch_execute(alter).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        write_settings(dir.path(), db.url(), &key());
+        refuses(dir.path(), &[], &["call_data_history", "Run: ALTER TABLE"]);
+    }
+
     fn readiness_follows_the_database(db) {
         let server = TestServer::start(db);
         let ready = http::get(server.ops_address, "/readyz");

@@ -163,6 +163,9 @@ fn work(
     ledger_rows: &mut i64,
     control: &mut Control<'_>,
 ) -> Result<Outcome, Error> {
+    if let Some(refused) = run.refused_by_tables()? {
+        return Ok(Outcome::Refused(refused));
+    }
     if wish.bounds.any() {
         let campaigns = count(run.engine, wish, &|| false)?.unwrap_or_default();
         if let Err(error) = check(wish, &campaigns) {

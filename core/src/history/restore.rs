@@ -15,7 +15,7 @@ use crate::run::{Counts, Run, RunKind, RunState, Target};
 use crate::store::history::{Scope, Walker, Which};
 use crate::store::leases::{self, Lease};
 use crate::store::ledger::{Books, CampaignRow, Origin, RunRow};
-use crate::store::{StoreError, campaigns, drift, runs};
+use crate::store::{StoreError, campaigns, drift, runs, storage};
 
 /// A wish to take a run back.
 #[derive(Debug, Clone)]
@@ -185,6 +185,9 @@ fn find_source(engine: &Engine, run_id: i64) -> Result<(Run, Vec<Target>), Error
 /// What keeps the whole restore from its first row, clashes aside.
 fn forbidden(engine: &Engine, targets: &[Target], into_executing: bool) -> Result<Option<Error>, Error> {
     let mut conn = engine.store.connection()?;
+    if let Some(table) = storage::find_unsafe(&mut conn)?.into_iter().next() {
+        return Ok(Some(StoreError::from(table).into()));
+    }
     if let Some(difference) = drift::find(&mut conn)? {
         return Ok(Some(Error::HistoryDrift(difference)));
     }

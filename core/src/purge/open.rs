@@ -12,7 +12,7 @@ use crate::result_code::ResultCode;
 use crate::run::{Counts, RunKind, RunState};
 use crate::store::ledger::{self, Books, CampaignRow, fit_stop_reason};
 use crate::store::retry::{Retries, UNTIL_RESTARTED, retry};
-use crate::store::{AnyConnection, StoreError, runs};
+use crate::store::{AnyConnection, StoreError, runs, storage};
 
 /// How long a client that waits for an answer is let wait for a lock or a server to come back.
 pub(super) const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
@@ -74,6 +74,12 @@ impl<'a> OpenRun<'a> {
         })?;
         self.books.saved = true;
         Ok(())
+    }
+
+    /// Why the tables may not be changed, if they may not.
+    pub(crate) fn refused_by_tables(&mut self) -> Result<Option<Error>, Error> {
+        let found = self.retry(storage::find_unsafe)?;
+        Ok(found.into_iter().next().map(|table| StoreError::from(table).into()))
     }
 
     /// Ends the run in the ledger. The outcome is another one when that fails.

@@ -185,11 +185,15 @@ impl<'a> Running<'a> {
 
     /// What keeps a sweep from its first row: tables that differ, a bound that is exceeded.
     fn check_before_the_first_row(&mut self) -> Result<Option<Error>, Error> {
-        if self.open.books.run.archive_history
-            && !self.open.is_request()
-            && let Some(difference) = self.open.retry(drift::find)?
-        {
-            return Ok(Some(Error::HistoryDrift(difference)));
+        if !self.open.is_request() {
+            if let Some(refused) = self.open.refused_by_tables()? {
+                return Ok(Some(refused));
+            }
+            if self.open.books.run.archive_history
+                && let Some(difference) = self.open.retry(drift::find)?
+            {
+                return Ok(Some(Error::HistoryDrift(difference)));
+            }
         }
         if !self.plan.bounds.any() || self.open.books.run.chunks > 0 {
             return Ok(None);

@@ -86,6 +86,9 @@ pub enum StoreError {
     /// A value in a table that Callsweep cannot read.
     #[error("the database holds a value that this version cannot read: {0}")]
     Unreadable(String),
+    /// A table in which numbers could be lost.
+    #[error(transparent)]
+    UnsafeTable(#[from] super::storage::UnsafeTable),
     /// Anything else that the database said.
     #[error("database error: {}{}", .0, full_hint(.0))]
     Database(#[from] DieselError),

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use serde::Serialize;
 
-use super::{AnyConnection, Backend, StoreError, drift};
+use super::{AnyConnection, Backend, StoreError, drift, storage};
 
 /// How a finding is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -45,6 +45,7 @@ pub fn inspect(conn: &mut AnyConnection) -> Result<Vec<Finding>, StoreError> {
     for setting in SETTINGS.iter().filter(|setting| setting.backend == backend) {
         findings.push(setting.inspect(conn)?);
     }
+    findings.push(tables(conn)?);
     findings.push(indexes(conn)?);
     findings.push(history(conn)?);
     Ok(findings)
@@ -192,6 +193,17 @@ fn indexes(conn: &mut AnyConnection) -> Result<Finding, StoreError> {
         (detail, Verdict::Failure)
     };
     Ok(Finding { topic: "indexes".to_owned(), detail, verdict })
+}
+
+fn tables(conn: &mut AnyConnection) -> Result<Finding, StoreError> {
+    let found = storage::find_unsafe(conn)?;
+    let (detail, verdict) = if found.is_empty() {
+        ("every table is transactional".to_owned(), Verdict::Ok)
+    } else {
+        let texts: Vec<String> = found.iter().map(ToString::to_string).collect();
+        (texts.join("; "), Verdict::Failure)
+    };
+    Ok(Finding { topic: "tables".to_owned(), detail, verdict })
 }
 
 fn history(conn: &mut AnyConnection) -> Result<Finding, StoreError> {

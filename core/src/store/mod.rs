@@ -29,6 +29,7 @@ pub mod runs;
 pub mod schema;
 pub mod space;
 mod statement;
+pub mod storage;
 pub mod walk;
 pub(crate) mod walker;
 mod wall_clock;

@@ -15,6 +15,7 @@ mod prune;
 mod restore;
 mod schema;
 mod space;
+mod storage;
 mod support;
 mod time;
 mod upgrade;

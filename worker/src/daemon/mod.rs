@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use callsweep_core::settings::Settings;
-use callsweep_core::store::Store;
+use callsweep_core::store::{Store, storage};
 use signal_hook::consts::SIGHUP;
 use tracing::{error, info, warn};
 
@@ -38,6 +38,7 @@ pub(crate) fn run(config: Option<&Path>, settings: Settings, stop: &Stop) -> Res
     signal_hook::flag::register(SIGHUP, Arc::clone(&reload))
         .map_err(|error| Failure::failed(format_args!("no signals: {error}")))?;
     let store = database::open(&settings)?;
+    storage::check(&mut *store.connection()?)?;
     policy::check(&settings, store.clock().now())?;
 
     let (life, metrics, settings) = (Life::new(), Arc::new(Metrics::new()), Arc::new(settings));

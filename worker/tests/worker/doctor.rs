@@ -11,7 +11,7 @@ on_each_backend! {
     fn everything_is_as_it_must_be(db) {
         let worker = Worker::on(db);
         let text = worker.reports(0, "doctor");
-        for topic in ["settings", "connection", "schema", "server version", "indexes"] {
+        for topic in ["settings", "connection", "schema", "server version", "tables", "indexes"] {
             says(&text, &[&format!("ok       {topic} ")]);
         }
         let (setting, version) = match db.backend() {
@@ -33,6 +33,18 @@ on_each_backend! {
         let text = Worker::on(db).reports(1, "doctor");
         says(&text, &["failure  indexes", "missing on call_data: call_data_called;"]);
         assert!(!text.contains("call_data_custom_field"), "{text}");
+    }
+
+    fn a_table_that_cannot_roll_back_is_named_and_the_daemon_does_not_start(db) {
+        let (alter, says_so) = match db.backend() {
+            Backend::Sqlite => return, // A file has one journal for all of its tables.
+            Backend::Postgres => ("ALTER TABLE purge_run SET UNLOGGED", "table purge_run is UNLOGGED"),
+            Backend::Mysql => ("ALTER TABLE purge_run ENGINE=Aria", "table `purge_run` has the engine Aria"),
+        };
+        db.connect().batch_execute(alter).unwrap();
+        let worker = Worker::on(db);
+        says(&worker.reports(1, "doctor"), &["failure  tables", says_so, "Run: ALTER TABLE"]);
+        says(&worker.refuses(1, "run"), &[says_so, "Run: ALTER TABLE"]);
     }
 
     fn who_is_not_let_in_is_told_without_the_password(db) {
