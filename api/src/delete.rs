@@ -26,7 +26,7 @@ use crate::gather::{Gather, Work};
 use crate::limits::{Limits, OverLimit};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::replay::{self, BadKey, Done};
+use crate::replay::{self, Done, IdempotencyKeyProblem};
 use crate::telemetry::AccessLog;
 use crate::work::{self, NotDone};
 
@@ -47,8 +47,6 @@ pub struct Endpoint {
     pub queue_timeout: Duration,
     /// Counts what happens.
     pub metrics: Metrics,
-    /// Whether a request that is sent again gets the first answer.
-    pub replay_answers: bool,
     /// Bytes that a body may have.
     pub max_body: usize,
     /// Bytes that the headers may have.
@@ -89,10 +87,12 @@ async fn answer(
     }
     check_content_type(request)?;
     let body = read_body(request, payload, endpoint).await?;
-    let Caller { key, by_previous_secret } = authenticate(request, &body, endpoint, log)?;
+    let caller = authenticate(request, &body, endpoint, log)?;
+    let key = &caller.key;
     log.access_key = Some(key.access_key.clone());
-    log.by_previous_secret = by_previous_secret;
+    log.by_previous_secret = caller.by_previous_secret;
     let in_flight = endpoint.limits.take_by_key(&key.access_key).map_err(|over| over_limit(over, log))?;
+    let idempotency_key = replay::idempotency_key(request.headers(), &caller).map_err(bad_idempotency_key)?;
 
     let vdn = VdnId::parse(&decoded(vdn));
     if !key.may_use(vdn.as_ref().ok().copied()) {
@@ -105,11 +105,6 @@ async fn answer(
     log.campaign = Some(campaign_id);
     let DeleteCall { criteria, archive_history } = DeleteCall::parse(&body)?;
 
-    let repeat_key = if endpoint.replay_answers {
-        replay::key(request.headers(), &key.access_key).map_err(|BadKey| bad_idempotency_key())?
-    } else {
-        None
-    };
     let actor = key.access_key.clone();
     let client_address = address.map(|address| address.to_string()).unwrap_or_default();
     let run = NewRun {
@@ -120,17 +115,25 @@ async fn answer(
         criteria,
         archive_history,
         bounds: Bounds { max_rows: key.max_rows, ..Bounds::default() },
-        key: repeat_key,
-        request: Some(RequestOrigin { id: log.id().to_owned(), client_address }),
+        key: replay::signature_key(request.headers()),
+        request: Some(RequestOrigin { id: log.id().to_owned(), client_address, idempotency_key }),
     };
     remove(endpoint, Work { run, in_flight }, log).await
 }
 
-fn bad_idempotency_key() -> Answer {
-    let (english, chinese) = (
-        "Idempotency-Key: must be one text of 1 to 255 printable ASCII characters",
-        "Idempotency-Key：必须是1到255个可打印ASCII字符",
-    );
+fn bad_idempotency_key(problem: IdempotencyKeyProblem) -> Answer {
+    let (english, chinese) = match problem {
+        IdempotencyKeyProblem::Unsigned => (
+            "Idempotency-Key: must be signed: add idempotency-key to signedHeaders in Authorization, as in \
+             content-type;host;idempotency-key, and its line to canonicalHeaders",
+            "Idempotency-Key：必须签名：在Authorization的signedHeaders中加入idempotency-key，例如\
+             content-type;host;idempotency-key，并在canonicalHeaders中加入对应的一行",
+        ),
+        IdempotencyKeyProblem::Form => (
+            "Idempotency-Key: must be one text of 1 to 255 printable ASCII characters",
+            "Idempotency-Key：必须是1到255个可打印ASCII字符",
+        ),
+    };
     Answer::refusal(StatusCode::BAD_REQUEST, english, chinese)
 }
 
@@ -223,12 +226,12 @@ async fn read_body(request: &HttpRequest, payload: web::Payload, endpoint: &Endp
     body.map_err(|_| Answer::refusal(StatusCode::BAD_REQUEST, "body: was not received whole", "body：接收不完整"))
 }
 
-fn authenticate(
-    request: &HttpRequest,
-    body: &[u8],
+fn authenticate<'r>(
+    request: &'r HttpRequest,
+    body: &'r [u8],
     endpoint: &Endpoint,
     log: &mut AccessLog,
-) -> Result<Caller, Answer> {
+) -> Result<Caller<'r>, Answer> {
     let wire = WireRequest {
         method: request.method().as_str(),
         path: request.uri().path(),

@@ -8,6 +8,7 @@ use tracing::{error, info};
 
 use crate::auth::Keys;
 use crate::delete::Endpoint;
+use crate::replay;
 use crate::tls::Tls;
 
 /// A hand on a running server. What it does is told in the log and the metrics.
@@ -20,9 +21,10 @@ pub struct Reload {
 impl Reload {
     /// Takes the keys of new settings, and reads the files of `[api.tls]` again.
     pub fn all(&self, settings: Result<&Settings, &SettingsError>) {
-        let keys = settings
-            .map_err(ToString::to_string)
-            .and_then(|settings| Keys::new(&settings.api).map_err(|error| error.to_string()));
+        let keys = settings.map_err(ToString::to_string).and_then(|settings| {
+            replay::check_settings(&settings.api).map_err(|error| error.to_string())?;
+            Keys::new(&settings.api).map_err(|error| error.to_string())
+        });
         self.endpoint.metrics.reloaded("keys", keys.is_ok());
         match keys {
             Ok(keys) => {

@@ -1,7 +1,9 @@
-//! Safe to repeat: a request that is sent again gets the first answer, and nothing is done twice.
+//! Idempotency: a request that is sent again gets the first answer, and nothing is removed twice.
 //!
-//! What makes two requests the same one is a key in the run's row of the ledger, unique, and written in the transaction that
-//! deletes. So it holds for copies that arrive at once, on several servers, and after a crash.
+//! Two keys identify a request in its row of the ledger: the digest of its signature, and of its Idempotency-Key where the
+//! client signed one. Each is unique there and is written in the transaction that deletes, so both hold for copies that
+//! arrive at the same time, on several servers, and after a crash. The signature's is always written: whatever else comes
+//! with a captured request, it is known.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,8 +13,11 @@ use callsweep_core::error::Error;
 use callsweep_core::purge::{Control, Engine, PurgeReport, Unanswered, purge, resume, settle};
 use callsweep_core::result_code::ResultCode;
 use callsweep_core::run::{NewRun, Run, RunState};
+use callsweep_core::settings::ApiSettings;
 use callsweep_core::store::runs;
 use sha2::{Digest, Sha256};
+
+use crate::auth::Caller;
 
 /// The header of the IETF draft "The Idempotency-Key HTTP Header Field".
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -25,27 +30,56 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long it looks: as long as the first request may wait for a lock.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a request is known by when it comes again: its Idempotency-Key, else its signature.
+/// The settings ask for requests to be answered anew when they are sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "api.replay_answers = false is not supported: whoever captures a signed request could send it again and remove more \
+     numbers. Remove the setting, or set it to true"
+)]
+pub struct ReplayTurnedOff;
+
+/// Refuses settings under which a captured request could remove more numbers.
 ///
 /// # Errors
-/// The Idempotency-Key is empty, too long, not ASCII, or there twice.
-pub fn key(headers: &HeaderMap, access_key: &str) -> Result<Option<String>, BadKey> {
-    let mut given = headers.get_all(IDEMPOTENCY_KEY);
-    if let Some(value) = given.next() {
-        let bytes = value.as_bytes();
-        let fits = (1..=IDEMPOTENCY_KEY_MAX).contains(&bytes.len()) && bytes.iter().all(|b| (b' '..=b'~').contains(b));
-        if !fits || given.next().is_some() {
-            return Err(BadKey);
-        }
-        // Two clients may choose the same text.
-        return Ok(Some(digest("key", &[access_key.as_bytes(), bytes])));
-    }
-    Ok(headers.get(AUTHORIZATION).map(|signature| digest("signature", &[signature.as_bytes()])))
+/// `api.replay_answers` is false.
+pub fn check_settings(settings: &ApiSettings) -> Result<(), ReplayTurnedOff> {
+    if settings.replay_answers { Ok(()) } else { Err(ReplayTurnedOff) }
 }
 
-/// An Idempotency-Key that cannot be used.
+/// The digest of a request's signature. A request that was authenticated has one.
+#[must_use]
+pub fn signature_key(headers: &HeaderMap) -> Option<String> {
+    headers.get(AUTHORIZATION).map(|signature| digest("signature", &[signature.as_bytes()]))
+}
+
+/// The digest of a request's Idempotency-Key.
+///
+/// # Errors
+/// It is not signed, or has not its form.
+pub fn idempotency_key(headers: &HeaderMap, caller: &Caller<'_>) -> Result<Option<String>, IdempotencyKeyProblem> {
+    let mut given = headers.get_all(IDEMPOTENCY_KEY);
+    let Some(value) = given.next() else { return Ok(None) };
+    // Otherwise whoever captures a request could give it a key of its own, and with it another identity.
+    if !caller.has_signed(&IDEMPOTENCY_KEY) {
+        return Err(IdempotencyKeyProblem::Unsigned);
+    }
+    let bytes = value.as_bytes();
+    let fits = (1..=IDEMPOTENCY_KEY_MAX).contains(&bytes.len()) && bytes.iter().all(|b| (b' '..=b'~').contains(b));
+    if !fits || given.next().is_some() {
+        return Err(IdempotencyKeyProblem::Form);
+    }
+    // Two clients may choose the same text.
+    Ok(Some(digest("key", &[caller.key.access_key.as_bytes(), bytes])))
+}
+
+/// Why an Idempotency-Key is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BadKey;
+pub enum IdempotencyKeyProblem {
+    /// The signature does not cover it.
+    Unsigned,
+    /// Empty, too long, not printable ASCII, or there twice.
+    Form,
+}
 
 /// A text of fixed length for the ledger, which does not show what it was made of.
 fn digest(kind: &str, parts: &[&[u8]]) -> String {
@@ -85,22 +119,27 @@ pub fn execute(engine: &Engine, new: &NewRun, begun: Option<&Unanswered>) -> Res
     };
     match done {
         Ok(report) => Ok(Done::Now(report)),
-        Err(Error::KeyTaken(key)) => first(engine, new, &key),
+        Err(Error::KeyTaken(_)) => first(engine, new),
         Err(error) => Err(error),
     }
 }
 
 /// Waits for the answer to the first copy of a request. Where its server died at work, or the database failed it, this one
 /// goes on in its place.
-fn first(engine: &Engine, new: &NewRun, key: &str) -> Result<Done, Error> {
+fn first(engine: &Engine, new: &NewRun) -> Result<Done, Error> {
     let begun = Instant::now();
     loop {
-        let found = runs::find_by_key(&mut *engine.store.connection()?, key)?;
-        // Gone again: its transaction was rolled back, or its row was pruned.
-        let Some(run) = found else { return purge(engine, new, &mut Control::unattended()).map(Done::Now) };
-        if !is_same(&run, new) {
-            return Ok(Done::OtherRequest);
-        }
+        let run = match find_first(engine, new)? {
+            First::Found(run) => run,
+            First::OtherRequest => return Ok(Done::OtherRequest),
+            // Gone again: its transaction was rolled back, or its row was pruned.
+            First::Gone => match purge(engine, new, &mut Control::unattended()) {
+                // Another copy was faster.
+                Err(Error::KeyTaken(_)) if begun.elapsed() <= PATIENCE => continue,
+                Err(Error::KeyTaken(_)) => return Ok(Done::UnderWay),
+                done => return done.map(Done::Now),
+            },
+        };
         let is_dead = run.heartbeat_at < engine.store.clock().timestamp() - runs::DEAD_AFTER;
         match RunState::from_column(&run.state) {
             Some(state)
@@ -113,7 +152,7 @@ fn first(engine: &Engine, new: &NewRun, key: &str) -> Result<Done, Error> {
                 }
             }
             Some(state) if state.is_active() => {}
-            _ => return Ok(Done::Before(Box::new(run))),
+            _ => return Ok(Done::Before(run)),
         }
         if begun.elapsed() > PATIENCE {
             return Ok(Done::UnderWay);
@@ -122,6 +161,33 @@ fn first(engine: &Engine, new: &NewRun, key: &str) -> Result<Done, Error> {
     }
 }
 
+/// The row of the ledger that has a key of a request.
+enum First {
+    /// It is the same request's.
+    Found(Box<Run>),
+    /// It has the Idempotency-Key, and is another call's.
+    OtherRequest,
+    /// There is none.
+    Gone,
+}
+
+fn find_first(engine: &Engine, new: &NewRun) -> Result<First, Error> {
+    let mut conn = engine.store.connection()?;
+    // The same signature is the same request, to the byte.
+    if let Some(key) = &new.key
+        && let Some(run) = runs::find_by_key(&mut conn, key)?
+    {
+        return Ok(First::Found(Box::new(run)));
+    }
+    let Some(key) = new.idempotency_key() else { return Ok(First::Gone) };
+    Ok(match runs::find_by_idempotency_key(&mut conn, key)? {
+        Some(run) if is_same(&run, new) => First::Found(Box::new(run)),
+        Some(_) => First::OtherRequest,
+        None => First::Gone,
+    })
+}
+
+/// Whether the ledger's run is the call that a new signature asks for.
 fn is_same(run: &Run, new: &NewRun) -> bool {
     let target = new.targets.first().map(|target| (target.vdn_id.get(), Some(target.campaign_id.get())));
     target == Some((run.vdn_id, run.campaign_id))
@@ -134,40 +200,4 @@ fn is_same(run: &Run, new: &NewRun) -> bool {
 pub fn result_code(run: &Run) -> ResultCode {
     let code = run.result_code.as_deref();
     ResultCode::ALL.iter().copied().find(|known| Some(known.as_str()) == code).unwrap_or(ResultCode::DatabaseError)
-}
-
-#[cfg(test)]
-mod tests {
-    use actix_web::http::header::HeaderValue;
-
-    use super::*;
-
-    fn key_of(idempotency: &[&str], signature: &str, access_key: &str) -> Result<Option<String>, BadKey> {
-        let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, HeaderValue::from_str(signature).unwrap());
-        for value in idempotency {
-            headers.append(IDEMPOTENCY_KEY, HeaderValue::from_str(value).unwrap());
-        }
-        key(&headers, access_key)
-    }
-
-    #[test]
-    fn the_signature_is_the_key_unless_the_client_gives_one() {
-        assert_eq!(key_of(&[], "a", "k"), key_of(&[], "a", "k"));
-        assert_ne!(key_of(&[], "a", "k"), key_of(&[], "b", "k"));
-        assert_eq!(key_of(&["1"], "a", "k"), key_of(&["1"], "b", "k"));
-        assert_ne!(key_of(&["1"], "a", "k"), key_of(&["1"], "a", "l"));
-        assert_ne!(key_of(&["1"], "a", "k"), key_of(&["2"], "a", "k"));
-        assert_ne!(key_of(&["23"], "a", "1"), key_of(&["3"], "a", "12"));
-        // The ledger's column has 128 characters.
-        assert!(key_of(&["1"], "a", "k").unwrap().unwrap().len() <= 128);
-    }
-
-    #[test]
-    fn a_key_that_cannot_be_used_is_refused() {
-        let long = "x".repeat(IDEMPOTENCY_KEY_MAX + 1);
-        for keys in [&[""][..], &[long.as_str()], &["1", "1"]] {
-            assert_eq!(key_of(keys, "a", "k"), Err(BadKey), "{keys:?}");
-        }
-    }
 }

@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::ops::{self, Health};
 use crate::queue::Queue;
 use crate::reload::Reload;
+use crate::replay::{self, ReplayTurnedOff};
 use crate::tls::{Tls, TlsError};
 
 /// Why the server does not start. Each text says what to do.
@@ -35,6 +36,8 @@ use crate::tls::{Tls, TlsError};
 pub enum StartError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Replay(#[from] ReplayTurnedOff),
     #[error(transparent)]
     Keys(#[from] KeysError),
     #[error(transparent)]
@@ -84,7 +87,6 @@ fn endpoint(settings: &Settings, store: Store, metrics: Metrics) -> Result<Endpo
         queue,
         queue_timeout: api.queue_timeout,
         metrics,
-        replay_answers: api.replay_answers,
         max_body: api.max_body,
         max_headers: api.max_headers,
         body_timeout: api.body_timeout,
@@ -174,6 +176,7 @@ impl Application {
     /// # Errors
     /// No key is configured, the database cannot be reached, its schema is behind, or an address is taken.
     pub fn build(settings: &Settings, store: Store) -> Result<Self, StartError> {
+        replay::check_settings(&settings.api)?;
         check_tables(&mut *store.connection()?)?;
         let tls = settings.api.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
         let health = web::Data::new(Health::new(&settings.database, store.clock().clone())?);

@@ -143,10 +143,19 @@ pub struct NewRun {
     pub archive_history: bool,
     /// How much may go.
     pub bounds: Bounds,
-    /// What may happen once only: a run with the same key is not begun again. At most 128 characters.
+    /// What may happen once only, as the digest of a request's signature or a policy's firing: a run with the same key
+    /// is not begun again. At most 128 characters.
     pub key: Option<String>,
     /// The call that it answers, for [`RunKind::Request`].
     pub request: Option<RequestOrigin>,
+}
+
+impl NewRun {
+    /// The second key, of a request that has one.
+    #[must_use]
+    pub fn idempotency_key(&self) -> Option<&str> {
+        self.request.as_ref()?.idempotency_key.as_deref()
+    }
 }
 
 /// Where a request came from, as the ledger keeps it.
@@ -156,6 +165,9 @@ pub struct RequestOrigin {
     pub id: String,
     /// The address of the client.
     pub client_address: String,
+    /// A second key, beside [`NewRun::key`]: what the client calls one deletion however often it signs it. At most 128
+    /// characters.
+    pub idempotency_key: Option<String>,
 }
 
 /// Exact counts of numbers. `matched` is always `deleted` plus the barred.
@@ -206,6 +218,7 @@ pub struct Run {
     pub error: Option<String>,
     pub throttled_by: Option<String>,
     pub request_key: Option<String>,
+    pub idempotency_key: Option<String>,
     pub result_code: Option<String>,
     pub request_id: Option<String>,
     pub client_address: Option<String>,

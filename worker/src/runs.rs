@@ -159,6 +159,7 @@ impl fmt::Display for OneRun {
         line("heartbeat", &format_args!("{} UTC, by {}", run.heartbeat_at, run.owner))?;
         given(&mut line, "finished", run.finished_at.map(|at| format!("{at} UTC")).as_ref())?;
         given(&mut line, "request key", run.request_key.as_ref())?;
+        given(&mut line, "idempotency key", run.idempotency_key.as_ref())?;
         given(&mut line, "request id", run.request_id.as_ref())?;
         given(&mut line, "client address", run.client_address.as_ref())?;
         given(&mut line, "result code", run.result_code.as_ref())?;

@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
@@ -19,11 +19,21 @@ pub use keys::{Key, Keys, KeysError};
 
 /// Who sent a request.
 #[derive(Debug)]
-pub struct Caller {
+pub struct Caller<'r> {
     /// Its key.
     pub key: Arc<Key>,
     /// Whether it still signs by the second secret.
     pub by_previous_secret: bool,
+    /// The names of the headers that the signature covers, joined by `;`.
+    signed_headers: &'r str,
+}
+
+impl Caller<'_> {
+    /// Whether the signature covers this header. What it does not cover must have no effect on the call.
+    #[must_use]
+    pub fn has_signed(&self, header: &HeaderName) -> bool {
+        self.signed_headers.split(';').any(|name| name == header.as_str())
+    }
 }
 
 impl Keys {
@@ -31,12 +41,12 @@ impl Keys {
     ///
     /// # Errors
     /// Why nobody can be taken for its sender: for the log, never for the client.
-    pub fn verify(
+    pub fn verify<'r>(
         &self,
-        request: WireRequest<'_>,
+        request: WireRequest<'r>,
         address: Option<IpAddr>,
         now: DateTime<Utc>,
-    ) -> Result<Caller, Refusal> {
+    ) -> Result<Caller<'r>, Refusal> {
         let authorization = Authorization::parse(single_authorization(request.headers)?)?;
         let candidates = canonical_requests(request, authorization.signed_headers)?;
         let key = self.find(authorization.access_key);
@@ -66,7 +76,11 @@ impl Keys {
         if age.abs() > self.window {
             return Err(Refusal::Clock { seconds: age.num_seconds() });
         }
-        Ok(Caller { key: key.clone(), by_previous_secret: !bool::from(by_current) })
+        Ok(Caller {
+            key: key.clone(),
+            by_previous_secret: !bool::from(by_current),
+            signed_headers: authorization.signed_headers,
+        })
     }
 }
 

@@ -227,6 +227,11 @@ impl Call {
         self
     }
 
+    /// One more header, which the signature covers. Its name is in lower case.
+    pub(crate) fn signed_header(self, name: &str, value: &str) -> Self {
+        self.header(name, value).sign_with(|signer| signer.signed_headers += &format!(";{name}"))
+    }
+
     /// Without this header, and without signing it.
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(have, _)| !have.eq_ignore_ascii_case(name));

@@ -190,6 +190,11 @@ impl Share {
     }
 }
 
+/// What rows of the ledger are inserted by, so that every group takes its unique keys in one order.
+fn lock_order(row: &RunRow) -> Option<&str> {
+    row.idempotency_key.as_deref().or(row.request_key.as_deref())
+}
+
 /// What a group removes from one campaign.
 #[derive(Default)]
 struct Removals {
@@ -225,14 +230,15 @@ impl Group<'_> {
             let found = find(conn, &members)?;
             *shares = self.divide(&members, &found)?;
             self.remove(conn, shares)?;
-            // In the order of their keys: two groups that have two keys in common do not wait for each other in a circle.
+            // Two groups that have two keys in common insert them in the same order, or they would deadlock. The
+            // Idempotency-Key leads: copies of one signature have the same one, not the other way round.
             let mut rows: Vec<RunRow> = shares.iter().map(|share| share.books.run.clone()).collect();
-            rows.sort_unstable_by(|a, b| a.request_key.cmp(&b.request_key));
+            rows.sort_by(|a, b| lock_order(a).cmp(&lock_order(b)));
             if rows.is_empty() { Ok(()) } else { ledger::insert_runs(conn, &rows) }
         })
     }
 
-    /// Those whose key is new and whose campaign lets its numbers go, each with its place.
+    /// Those whose keys are new and whose campaign lets its numbers go, each with its place.
     fn admit<'m, 'a>(
         &self,
         conn: &mut AnyConnection,
@@ -240,10 +246,18 @@ impl Group<'_> {
     ) -> Result<Vec<(usize, &'m Member<'a>)>, StoreError> {
         let mut members: Vec<_> =
             members.iter().enumerate().filter_map(|(place, member)| Some((place, member.as_ref()?))).collect();
-        let mut keys = HashSet::new();
-        members.retain(|(_, member)| member.run.key.as_deref().is_none_or(|key| keys.insert(key)));
-        let taken = group::taken_keys(conn, &Vec::from_iter(keys))?;
-        members.retain(|(_, member)| !member.run.key.as_ref().is_some_and(|key| taken.contains(key)));
+        // The first of several with the same key is admitted, the others find its row when they are done alone.
+        let (mut request_keys, mut idempotency_keys) = (HashSet::new(), HashSet::new());
+        members.retain(|(_, member)| {
+            member.run.key.as_deref().is_none_or(|key| request_keys.insert(key))
+                && member.run.idempotency_key().is_none_or(|key| idempotency_keys.insert(key))
+        });
+        let taken = group::taken_request_keys(conn, &Vec::from_iter(request_keys))?;
+        let taken_idempotency = group::taken_idempotency_keys(conn, &Vec::from_iter(idempotency_keys))?;
+        members.retain(|(_, member)| {
+            !member.run.key.as_deref().is_some_and(|key| taken.contains(key))
+                && !member.run.idempotency_key().is_some_and(|key| taken_idempotency.contains(key))
+        });
 
         let mut campaigns: Vec<_> = members.iter().map(|(_, member)| member.target.campaign_id).collect();
         campaigns.sort_unstable();

@@ -89,7 +89,7 @@ impl<'a> OpenRun<'a> {
         last.run.end(&outcome, code, self.engine.store.clock().timestamp());
         // Nothing was done that could be done twice, and a repetition may find less to do.
         if matches!(outcome, Outcome::Refused(Error::Bound(_))) && !last.saved {
-            last.run.request_key = None;
+            (last.run.request_key, last.run.idempotency_key) = (None, None);
         }
         // The last chunk of a request has said so already; a run whose key is taken has no row.
         let is_told = matches!(outcome, Outcome::Failed(Error::Store(StoreError::KeyTaken)))

@@ -42,19 +42,20 @@ pub(super) fn purge_as(
     }
     if !run.open.is_request() {
         let campaigns = run.plan.campaigns.clone();
-        run.open.open(&campaigns).map_err(|error| key_taken(error, new.key.as_deref()))?;
+        run.open.open(&campaigns).map_err(|error| key_taken(error, new))?;
     }
     let outcome = run.work(control);
     let report = run.finish(outcome);
     // A request finds out with its first row in the ledger, whatever it says.
     if let Outcome::Failed(Error::Store(StoreError::KeyTaken)) = report.outcome {
-        return Err(key_taken(StoreError::KeyTaken, new.key.as_deref()));
+        return Err(key_taken(StoreError::KeyTaken, new));
     }
     Ok(report)
 }
 
-fn key_taken(error: StoreError, key: Option<&str>) -> Error {
-    match (error, key) {
+/// The database does not say portably which of the two keys it was: the caller looks both up.
+fn key_taken(error: StoreError, new: &NewRun) -> Error {
+    match (error, new.key.as_deref().or(new.idempotency_key())) {
         (StoreError::KeyTaken, Some(key)) => Error::KeyTaken(key.to_owned()),
         (error, _) => error.into(),
     }

@@ -29,19 +29,29 @@ pub(crate) struct Match {
     pub(crate) value: String,
 }
 
-/// Those of these keys that the ledger has already.
-pub(crate) fn taken_keys(conn: &mut AnyConnection, keys: &[&str]) -> Result<HashSet<String>, StoreError> {
+/// The keys that the ledger already has, of those given.
+pub(crate) fn taken_request_keys(conn: &mut AnyConnection, keys: &[&str]) -> Result<HashSet<String>, StoreError> {
+    taken(conn, "/* group::keys */ SELECT request_key AS taken FROM purge_run WHERE request_key IN (", keys)
+}
+
+/// The Idempotency-Keys that the ledger already has, of those given.
+pub(crate) fn taken_idempotency_keys(conn: &mut AnyConnection, keys: &[&str]) -> Result<HashSet<String>, StoreError> {
+    let head =
+        "/* group::idempotency_keys */ SELECT idempotency_key AS taken FROM purge_run WHERE idempotency_key IN (";
+    taken(conn, head, keys)
+}
+
+fn taken(conn: &mut AnyConnection, head: &'static str, keys: &[&str]) -> Result<HashSet<String>, StoreError> {
     #[derive(QueryableByName)]
-    struct Taken {
+    struct Row {
         #[diesel(sql_type = Text)]
-        request_key: String,
+        taken: String,
     }
     if keys.is_empty() {
         return Ok(HashSet::new());
     }
-    let head = Statement::new("/* group::keys */ SELECT request_key FROM purge_run WHERE request_key IN (");
-    let taken: Vec<Taken> = head.list(keys, |list, key| list.text(key)).sql(")").load(conn)?;
-    Ok(taken.into_iter().map(|row| row.request_key).collect())
+    let rows: Vec<Row> = Statement::new(head).list(keys, |list, key| list.text(key)).sql(")").load(conn)?;
+    Ok(rows.into_iter().map(|row| row.taken).collect())
 }
 
 /// Reads the VDN and the state of these campaigns, and keeps both from changing until the transaction ends. Those that

@@ -54,6 +54,15 @@ pub fn find_by_key(conn: &mut AnyConnection, key: &str) -> Result<Option<Run>, S
     row.map(Run::try_from).transpose()
 }
 
+/// The request that has this Idempotency-Key, by its digest.
+///
+/// # Errors
+/// The database's.
+pub fn find_by_idempotency_key(conn: &mut AnyConnection, key: &str) -> Result<Option<Run>, StoreError> {
+    let row: Option<RunRow> = purge_run::table.filter(purge_run::idempotency_key.eq(key)).first(conn).optional()?;
+    row.map(Run::try_from).transpose()
+}
+
 /// Runs, newest first.
 ///
 /// # Errors
@@ -165,6 +174,7 @@ impl TryFrom<RunRow> for Run {
             error: row.error,
             throttled_by: row.throttled_by,
             request_key: row.request_key,
+            idempotency_key: row.idempotency_key,
             result_code: row.result_code,
             request_id: row.request_id,
             client_address: row.client_address,

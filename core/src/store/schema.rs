@@ -84,6 +84,10 @@ diesel::table! {
         throttled_by -> Nullable<Text>,
         restored -> BigInt,
         pruned -> BigInt,
+        idempotency_key -> Nullable<Text>,
+        outcome_code -> Nullable<Text>,
+        barred_by_database -> BigInt,
+        barred_constraint -> Nullable<Text>,
     }
 }
 
@@ -109,6 +113,9 @@ diesel::table! {
         cursor -> Nullable<Text>,
         stop_reason -> Nullable<Text>,
         error -> Nullable<Text>,
+        outcome_code -> Nullable<Text>,
+        barred_by_database -> BigInt,
+        barred_constraint -> Nullable<Text>,
     }
 }
 

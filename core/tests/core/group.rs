@@ -3,6 +3,7 @@
 use callsweep_core::bounds::Bounds;
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
 use callsweep_core::clock::Clock;
+use callsweep_core::error::Error;
 use callsweep_core::number::{NewNumber, NumberStatus};
 use callsweep_core::on_each_backend;
 use callsweep_core::purge::{
@@ -10,7 +11,7 @@ use callsweep_core::purge::{
 };
 use callsweep_core::result_code::ResultCode;
 use callsweep_core::rules::OngoingTask;
-use callsweep_core::run::{NewRun, RunKind};
+use callsweep_core::run::{NewRun, RequestOrigin, RunKind};
 use callsweep_core::settings::DatabaseSettings;
 use callsweep_core::store::runs::{self, RunFilter};
 use callsweep_core::store::{AnyConnection, Backend, Store};
@@ -25,6 +26,12 @@ fn request(campaign: CampaignId, session_id: &str) -> NewRun {
     let run = manual(campaign, &format!(r#"{{"sessionId":"{session_id}"}}"#), true);
     let key = Some(format!("{campaign} {session_id}"));
     NewRun { kind: RunKind::Request, key, ..run }
+}
+
+fn with_idempotency_key(run: NewRun, key: &str) -> NewRun {
+    let idempotency_key = Some(key.to_owned());
+    let origin = RequestOrigin { id: "r".to_owned(), client_address: "192.0.2.1".to_owned(), idempotency_key };
+    NewRun { request: Some(origin), ..run }
 }
 
 fn requests(campaign: CampaignId, ids: impl IntoIterator<Item = i64>) -> Vec<NewRun> {
@@ -171,6 +178,55 @@ on_each_backend! {
         assert_eq!(tables::ids(&mut db.connect(), here).len(), 7);
     }
 
+    fn an_idempotency_key_counts_once_beside_the_signature(db) {
+        let (here, engine) = (ten(db), engine(db.store(), 5_000));
+        let keyed = |session_id: &str, key: &str| with_idempotency_key(request(here, session_id), key);
+        // Signed anew in one group; and in the next, with a request of another key beside it.
+        let results = together(&engine, &[keyed("s1", "a"), keyed("s2", "a"), keyed("s3", "b")]);
+        assert_eq!(gone(&results), [Some(1), None, Some(1)]);
+        check(db, &engine, &results);
+        assert_eq!(gone(&together(&engine, &[keyed("s2", "a"), keyed("s4", "c")])), [None, Some(1)]);
+        // The signature counts, whatever key comes with it, and without one.
+        assert_eq!(gone(&together(&engine, &[keyed("s1", "d"), request(here, "s3")])), [None, None]);
+        // By themselves too.
+        let taken = |run: &NewRun| matches!(purge(&engine, run, &mut Control::unattended()), Err(Error::KeyTaken(_)));
+        assert!(taken(&keyed("s2", "a")) && taken(&keyed("s1", "d")) && taken(&request(here, "s3")));
+        assert_eq!(tables::ids(&mut db.connect(), here).len(), 7);
+        // Either key alone may be missing.
+        let without = NewRun { key: None, ..keyed("s5", "e") };
+        assert_eq!(gone(&together(&engine, &[without.clone(), without.clone()])), [Some(1), None]);
+        assert_eq!(gone(&together(&engine, &[without])), [None]);
+        nothing_is_violated(&engine.store);
+    }
+
+    fn groups_with_the_same_idempotency_keys_do_the_work_once(db) {
+        let here = campaign(db, 1, &(1..=60).map(number).collect::<Vec<_>>());
+        let engine = engine(db.store(), 5_000);
+        // Each thread signs the same deletions anew, in an order of its own.
+        let ask = |nth: i64| {
+            let runs: Vec<NewRun> = (0..60).map(|id| (id * (2 * nth + 1)) % 60 + 1).map(|id| {
+                let run = NewRun { key: Some(format!("{nth} {}", 100 - id)), ..request(here, &format!("s{id}")) };
+                with_idempotency_key(run, &format!("i{id}"))
+            }).collect();
+            let alone = |(one, run): (Together, &NewRun)| match one {
+                Together::Done(report) => report.counts.deleted,
+                _ => match purge(&engine, run, &mut Control::unattended()) {
+                    Err(Error::KeyTaken(_)) => 0,
+                    done => done.unwrap().counts.deleted,
+                },
+            };
+            runs.chunks(20).flat_map(|runs| together(&engine, runs).into_iter().zip(runs)).map(alone).sum::<i64>()
+        };
+        let sums: Vec<i64> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..3).map(|nth| scope.spawn({ let ask = &ask; move || ask(nth) })).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(sums.iter().sum::<i64>(), 60, "{sums:?}");
+        let filter = RunFilter { limit: u32::MAX, ..RunFilter::default() };
+        assert_eq!(runs::list(&mut db.connect(), &filter).unwrap().len(), 60);
+        nothing_is_violated(&engine.store);
+    }
+
     fn two_that_match_one_number_are_done_one_after_the_other(db) {
         let twin = |id| NewNumber { session_id: number(1).session_id, ..number(id) };
         let here = campaign(db, 1, &[twin(1), twin(2), NewNumber { status: NumberStatus::Failed, ..twin(3) }]);
@@ -247,7 +303,7 @@ on_each_backend! {
                 let proxy = proxy::before(db);
                 let settings = DatabaseSettings { url: proxy.url.clone().into(), ..DatabaseSettings::default() };
                 let engine = engine(Store::open(&settings, Clock::system()).unwrap(), 5_000);
-                let run = NewRun { key, ..request(here, &format!("s{id}")) };
+                let run = with_idempotency_key(NewRun { key, ..request(here, &format!("s{id}")) }, &format!("i{id}"));
                 proxy.arm(Cut { commit: true, when });
                 let result = together(&engine, std::slice::from_ref(&run));
                 let [Together::Unanswered(unanswered)] = &result[..] else { panic!("{result:?}") };

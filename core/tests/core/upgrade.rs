@@ -117,6 +117,32 @@ on_each_backend! {
         assert_eq!(rows(&mut conn), before);
     }
 
+    fn an_idempotency_key_of_the_first_version_gets_its_own_column(db) {
+        let (_db, store) = left_by_the_first(db.backend());
+        let mut conn = store.connection().unwrap();
+        let request = "(SELECT min(id) AS id FROM purge_run WHERE kind = 'request')";
+        let request = format!("(SELECT id FROM {request} AS first)");
+        execute(&mut conn, &format!("UPDATE purge_run SET request_key = 'key:0123' WHERE id = {request}"));
+        migrations::run(&mut conn).unwrap();
+        let keyed = runs::find_by_idempotency_key(&mut conn, "key:0123").unwrap().expect("it is found by its key");
+        assert_eq!(keyed.request_key.as_deref(), Some("key:0123"));
+        let all = runs::list(&mut conn, &RunFilter { limit: 1_000, ..RunFilter::default() }).unwrap();
+        assert!(all.iter().all(|run| run.id == keyed.id || run.idempotency_key.is_none()));
+    }
+
+    fn a_server_of_the_first_version_that_still_runs_goes_on_inserting(db) {
+        let (_db, store) = left_by_the_first(db.backend());
+        let mut conn = store.connection().unwrap();
+        let before = rows(&mut conn);
+        migrations::run(&mut conn).unwrap();
+        let inserts = rows_for(conn.backend());
+        for line in inserts.lines().filter_map(|line| line.strip_prefix("INSERT INTO ")) {
+            execute(&mut conn, &format!("DELETE FROM {}", line.split_once(' ').unwrap().0));
+        }
+        execute(&mut conn, &inserts);
+        assert_eq!(rows(&mut conn), before);
+    }
+
     fn its_runs_go_on(db) {
         let (_db, store) = left_by_the_first(db.backend());
         let mut conn = store.connection().unwrap();

@@ -63,7 +63,7 @@ impl Books {
 ///
 /// # Errors
 /// [`StoreError::RunLost`] when the rows are not as this process left them; [`StoreError::KeyTaken`] when another run has
-/// the key.
+/// one of the keys.
 pub(crate) fn save(conn: &mut AnyConnection, before: &Books, next: &Books) -> Result<(), StoreError> {
     if before.saved {
         update_run(conn, before, &next.run)?;
@@ -75,13 +75,13 @@ pub(crate) fn save(conn: &mut AnyConnection, before: &Books, next: &Books) -> Re
 
 /// Puts a run into the ledger.
 pub(crate) fn insert_run(conn: &mut AnyConnection, run: &RunRow) -> Result<(), StoreError> {
-    key_taken(diesel::insert_into(purge_run::table).values(run).execute(conn), run.request_key.is_some())
+    key_taken(diesel::insert_into(purge_run::table).values(run).execute(conn), run.has_key())
 }
 
 /// Puts runs into the ledger by one statement.
 pub(crate) fn insert_runs(conn: &mut AnyConnection, runs: &[RunRow]) -> Result<(), StoreError> {
     #[cfg(any(feature = "postgres", feature = "mysql"))]
-    let have_keys = runs.iter().any(|run| run.request_key.is_some());
+    let have_keys = runs.iter().any(RunRow::has_key);
     match conn {
         // Nothing is between the program and its SQLite that one statement would save.
         AnyConnection::Sqlite(_) => runs.iter().try_for_each(|run| insert_run(conn, run)),
@@ -99,7 +99,7 @@ pub(crate) fn insert_runs(conn: &mut AnyConnection, runs: &[RunRow]) -> Result<(
 fn key_taken(inserted: QueryResult<usize>, has_key: bool) -> Result<(), StoreError> {
     use diesel::result::{DatabaseErrorKind, Error};
     match inserted {
-        // The id is this process's own: only the key can be another run's.
+        // The id is this process's own: only one of the keys can be another run's.
         Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) if has_key => Err(StoreError::KeyTaken),
         done => Ok(done.map(|_| ())?),
     }

@@ -59,6 +59,10 @@ pub(crate) struct RunRow {
     pub(crate) throttled_by: Option<String>,
     pub(crate) restored: i64,
     pub(crate) pruned: i64,
+    pub(crate) idempotency_key: Option<String>,
+    pub(crate) outcome_code: Option<String>,
+    pub(crate) barred_by_database: i64,
+    pub(crate) barred_constraint: Option<String>,
 }
 
 impl RunRow {
@@ -73,6 +77,7 @@ impl RunRow {
             request_key: run.key.clone(),
             request_id: run.request.as_ref().map(|request| request.id.clone()),
             client_address: run.request.as_ref().map(|request| request.client_address.clone()),
+            idempotency_key: run.idempotency_key().map(str::to_owned),
             ..Self::opened(id, origin, now)
         })
     }
@@ -116,7 +121,16 @@ impl RunRow {
             throttled_by: None,
             restored: 0,
             pruned: 0,
+            idempotency_key: None,
+            outcome_code: None,
+            barred_by_database: 0,
+            barred_constraint: None,
         }
+    }
+
+    /// Whether another run could have a key of this one.
+    pub(crate) fn has_key(&self) -> bool {
+        self.request_key.is_some() || self.idempotency_key.is_some()
     }
 
     /// The run id under which numbers go to history, when they do.
@@ -173,6 +187,9 @@ pub(crate) struct CampaignRow {
     pub(crate) cursor: Option<String>,
     pub(crate) stop_reason: Option<String>,
     pub(crate) error: Option<String>,
+    pub(crate) outcome_code: Option<String>,
+    pub(crate) barred_by_database: i64,
+    pub(crate) barred_constraint: Option<String>,
 }
 
 impl CampaignRow {
@@ -198,6 +215,9 @@ impl CampaignRow {
             cursor: None,
             stop_reason: None,
             error: None,
+            outcome_code: None,
+            barred_by_database: 0,
+            barred_constraint: None,
         }
     }
 }

@@ -30,7 +30,11 @@ on_each_backend! {
         let run = NewRun {
             kind: RunKind::Request,
             key: Some("k".into()),
-            request: Some(RequestOrigin { id: "r-1".into(), client_address: "192.0.2.1".into() }),
+            request: Some(RequestOrigin {
+                id: "r-1".into(),
+                client_address: "192.0.2.1".into(),
+                idempotency_key: Some("i".into()),
+            }),
             ..manual(campaign, r#"{"customField":"batch","recycleTime":"2020-12-04 17:57:00","recycleType":"3"}"#, true)
         };
         let report = watch(&engine, &run, |_| clock.advance(TimeDelta::seconds(1)));
