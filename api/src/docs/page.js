@@ -25,9 +25,12 @@ async function sign(request) {
   // The document is no call, and without keys whatever "Authorize" has set goes out as it is.
   if (request.loadSpec || !accessKey.value || !secretKey.value || !crypto.subtle) return request;
   const url = new URL(request.url, location.href);
-  const type = Object.keys(request.headers).find((name) => name.toLowerCase() === "content-type");
   // The browser sends the page's own host, and no other is allowed by the page's policy.
-  const headers = [["host", url.host]].concat(type ? [["content-type", request.headers[type]]] : []);
+  const headers = [["host", url.host]];
+  for (const [name, value] of Object.entries(request.headers)) {
+    // An Idempotency-Key counts only when it is signed.
+    if (["content-type", "idempotency-key"].includes(name.toLowerCase())) headers.push([name.toLowerCase(), value]);
+  }
   const signedHeaders = headers.map(([name]) => name).sort().join(";");
   const headerLines = headers.map(([name, value]) => normalize(name) + ":" + normalize(value.trim())).sort();
   const canonical = [request.method.toUpperCase(), url.pathname, signedHeaders, ...headerLines];

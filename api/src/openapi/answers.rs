@@ -75,7 +75,9 @@ fn refusal(answer: &Answer) -> (String, Response) {
     let content =
         ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).example(Some(value(answer))).build();
     let (about, own_header) = match answer.status {
-        StatusCode::BAD_REQUEST => ("The body was not received whole, or the Idempotency-Key cannot be used.", None),
+        StatusCode::BAD_REQUEST => {
+            ("The body was not received whole, or the Idempotency-Key is not signed or malformed.", None)
+        }
         StatusCode::UNAUTHORIZED => {
             ("Not signed, or not as the server expects. It never says which part is wrong.", Some("WWW-Authenticate"))
         }

@@ -37,7 +37,8 @@ const SIGNING: &str = "The header `Authorization`, without a scheme word:
 follows the body.
 - `URI` is the path as it travels. `query` is `normalize(name)=normalize(value)` for each pair, sorted, joined by \
 `&`; without a query its line is absent.
-- `signedHeaders` are header names in lower case, joined by `;`. `host` must be among them.
+- `signedHeaders` are header names in lower case, joined by `;`. `host` must be among them, and `idempotency-key` where that \
+header is sent.
 - `canonicalHeaders` has a line `normalize(name):normalize(trimmed value)` for each signed header; the whole lines \
 are sorted and joined by `\\n`.
 - `normalize` keeps `A-Z a-z 0-9 - . _ ~` and writes every other byte of the UTF-8 text as `%XX` in upper case.
@@ -97,8 +98,9 @@ fn operation() -> Operation {
         .parameter(header(
             "Idempotency-Key",
             "One key for one intended deletion, such as `8e03978e-40d5-43dd-bc93-6894a57f9324`, kept when the request is \
-             signed and sent again: it is answered with the first answer, and nothing is deleted twice. Without it, \
-             requests with the same Authorization are the same request.",
+             signed anew and sent again: it is answered with the first answer, and nothing is deleted twice. It counts \
+             only when it is signed: `idempotency-key` must be among the `signedHeaders`, else the answer is 400. With \
+             or without it, requests with the same Authorization are the same request.",
             idempotency_key(),
         ))
         .request_body(Some(request_body()))

@@ -25,6 +25,11 @@ def hmac_hex(key, message):
     return hmac.new(key.encode(), message.encode(), hashlib.sha256).hexdigest()
 
 
+def wire(value):
+    """A header's value as it travels, without the white space that HTTP takes away."""
+    return (value if isinstance(value, bytes) else value.encode("latin-1")).strip(b" \t")
+
+
 class Signed(requests.auth.AuthBase):
     """Signs what is about to travel. A case for which Schemathesis takes the credentials away goes out unsigned."""
 
@@ -35,10 +40,13 @@ class Signed(requests.auth.AuthBase):
         body = body.encode() if isinstance(body, str) else body
         query = sorted(pair if "=" in pair else pair + "=" for pair in url.query.split("&") if pair)
         query = ["&".join("=".join(quote(part, safe="") for part in pair.split("=", 1)) for pair in query)] if query else []
-        lines = [request.method, url.path, *query, "host"]
-        lines += ["host:" + quote(url.netloc, safe=""), quote(body, safe="")]
+        # An Idempotency-Key has an effect, so it counts only when it is signed.
+        names = ["host"] + [name for name in ["idempotency-key"] if name in request.headers]
+        signed_headers = ";".join(names)
+        header_lines = sorted(f"{name}:{quote(wire(request.headers[name]), safe='')}" for name in names)
+        lines = [request.method, url.path, *query, signed_headers, *header_lines, quote(body, safe="")]
         timestamp = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        prefix = f"auth-v2/{os.environ['ACCESS_KEY']}/{timestamp}/host"
+        prefix = f"auth-v2/{os.environ['ACCESS_KEY']}/{timestamp}/{signed_headers}"
         signing_key = hmac_hex(os.environ["SECRET_KEY"], prefix)
         request.headers["Authorization"] = f"{prefix}/{hmac_hex(signing_key, chr(10).join(lines))}"
         return request
