@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use callsweep_core::campaign::{CampaignId, VdnId};
-use callsweep_core::error::{InvalidParameter, Problem};
+use callsweep_core::invalid::{InvalidParameter, Problem};
 use callsweep_core::result_code::{Locale, ResultCode};
 use callsweep_core::rules::Barred;
 use serde::Serialize;

@@ -3,7 +3,7 @@
 mod json;
 
 use callsweep_core::criteria::{Criteria, CriteriaMembers, RecycleTime, RecycleType};
-use callsweep_core::error::{InvalidParameter, Problem};
+use callsweep_core::invalid::{InvalidParameter, Problem};
 use callsweep_core::number::{Called, CustomField, SessionId};
 use serde_json::value::RawValue;
 

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use callsweep_core::purge::{Engine, MOST_TOGETHER, PurgeReport, Together, Unanswered, purge_together};
+use callsweep_core::engine::{Engine, MOST_TOGETHER, PurgeReport, Together, Unanswered, purge_together};
 use callsweep_core::run::NewRun;
 use callsweep_core::store::{AnyConnection, Backend};
 use tokio::sync::oneshot;

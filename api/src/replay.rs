@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName};
-use callsweep_core::error::Error;
-use callsweep_core::purge::{Control, Engine, PurgeReport, Unanswered, purge, resume, settle};
+use callsweep_core::engine::Error;
+use callsweep_core::engine::{Control, Engine, PurgeReport, Unanswered, purge, resume, settle};
 use callsweep_core::result_code::ResultCode;
 use callsweep_core::run::{NewRun, Run, RunState};
 use callsweep_core::settings::ApiSettings;

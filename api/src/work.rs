@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use actix_web::web;
-use callsweep_core::error::Error;
-use callsweep_core::purge::{Unanswered, goes_together};
+use callsweep_core::engine::Error;
+use callsweep_core::engine::{Unanswered, goes_together};
 use tokio::time::Instant;
 use tracing::Span;
 

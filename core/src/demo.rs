@@ -5,10 +5,11 @@ use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::Serialize;
 
-use crate::campaign::{Campaign, CampaignId, CampaignStatus, VdnId};
-use crate::error::Error;
-use crate::number::{Called, CustomField, NewNumber, NumberStatus, SessionId};
-use crate::store::{Store, campaigns, numbers};
+use crate::engine::Error;
+use crate::model::campaign::{Campaign, CampaignId, CampaignStatus, VdnId};
+use crate::model::number::{Called, CustomField, NewNumber, NumberStatus, SessionId};
+use crate::store::db::Store;
+use crate::store::tables::{campaigns, numbers};
 
 /// The demo's campaigns: name, state, numbers.
 const CAMPAIGNS: [(&str, CampaignStatus, usize); 4] = [

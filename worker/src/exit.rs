@@ -3,9 +3,10 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use callsweep_core::error::Error;
-use callsweep_core::purge::{Outcome, StopReason};
+use callsweep_core::engine::Error;
+use callsweep_core::engine::Outcome;
 use callsweep_core::run::Counts;
+use callsweep_core::stop_reason::StopReason;
 use callsweep_core::store::StoreError;
 
 /// How a command ended.

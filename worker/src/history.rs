@@ -1,8 +1,9 @@
 //! What `restore` and `prune-history` have in common.
 
-use callsweep_core::history::HistoryReport;
-use callsweep_core::purge::{Control, Gate, StopReason};
+use callsweep_core::engine::HistoryReport;
+use callsweep_core::engine::{Control, Gate};
 use callsweep_core::run::Counts;
+use callsweep_core::stop_reason::StopReason;
 use indicatif::ProgressBar;
 
 use crate::exit::{Exit, exit_of_run};

@@ -4,10 +4,10 @@ use std::fmt;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
+use callsweep_core::age::cutoff;
 use callsweep_core::bounds::Bounds;
-use callsweep_core::history::cutoff;
-use callsweep_core::history::prune::{Prune, PrunePreview, PruneReport, preview, prune};
-use callsweep_core::purge::{Engine, Outcome};
+use callsweep_core::engine::prune::{Prune, PrunePreview, PruneReport, preview, prune};
+use callsweep_core::engine::{Engine, Outcome};
 use callsweep_core::settings::Settings;
 use clap::Args;
 use serde::Serialize;

@@ -4,9 +4,9 @@ use std::fmt;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use callsweep_core::history::HistoryReport;
-use callsweep_core::history::restore::{Restore, RestorePreview, preview, restore};
-use callsweep_core::purge::{Engine, Outcome};
+use callsweep_core::engine::HistoryReport;
+use callsweep_core::engine::restore::{Restore, RestorePreview, preview, restore};
+use callsweep_core::engine::{Engine, Outcome};
 use callsweep_core::settings::Settings;
 use callsweep_core::store::Store;
 use clap::Args;

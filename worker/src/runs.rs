@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use callsweep_core::purge::PaceChange;
+use callsweep_core::pace::PaceChange;
 use callsweep_core::run::{CampaignRun, Run, RunKind, RunState};
 use callsweep_core::settings::Settings;
 use callsweep_core::store::AnyConnection;

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use callsweep_core::engine::verify::{Report, verify};
 use callsweep_core::settings::Settings;
-use callsweep_core::verify::{Report, verify};
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};

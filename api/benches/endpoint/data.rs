@@ -1,19 +1,19 @@
 //! The numbers that everybody removes, in one order, and what must have become of them.
 
 use callsweep_core::store::{AnyConnection, Backend};
-use callsweep_core::testkit::TestDatabase;
+use callsweep_testkit::TestDatabase;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use crate::process::{Failure, wait_for};
 
-/// Every fifth number is barred: see [`callsweep_core::testkit::big`].
+/// Every fifth number is barred: see [`callsweep_testkit::big`].
 const BARRED_EACH: i64 = 5;
 /// From one number of the order to the next. It shares no factor with any count of removable numbers, so that the
 /// order has each once and jumps about as requests do.
 pub(crate) const STEP: i64 = 514_229;
 
-/// So many numbers of [`callsweep_core::testkit::big`]: half of them in campaign 1 and half in campaign 2.
+/// So many numbers of [`callsweep_testkit::big`]: half of them in campaign 1 and half in campaign 2.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Data {
     pub(crate) numbers: i64,

@@ -21,7 +21,7 @@ mod wrk;
 
 use std::process::ExitCode;
 
-use callsweep_core::testkit::make_durable;
+use callsweep_testkit::make_durable;
 use clap::{Parser, ValueEnum};
 
 use crate::process::Failure;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use callsweep_core::testkit::measure::percentile;
+use callsweep_testkit::measure::percentile;
 
 use crate::Size;
 use crate::data::{Data, STEP, Work};

@@ -1,7 +1,7 @@
 //! On PostgreSQL: ours, pgbench, and the endpoint in other frameworks.
 
 use callsweep_core::store::Backend;
-use callsweep_core::testkit::{big, measure};
+use callsweep_testkit::{big, measure};
 
 use crate::Size;
 use crate::data::Data;

@@ -12,7 +12,7 @@ use actix_web::rt::System;
 use actix_web::web::{self, Bytes};
 use actix_web::{App, HttpResponse, HttpServer};
 use callsweep_core::store::Backend;
-use callsweep_core::testkit::{TestDatabase, big};
+use callsweep_testkit::{TestDatabase, big};
 
 use crate::Size;
 use crate::data::{Data, Work};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use callsweep_core::testkit::measure::{self, Table, median, spread, thousands};
+use callsweep_testkit::measure::{self, Table, median, spread, thousands};
 
 use crate::Size;
 use crate::process::Failure;

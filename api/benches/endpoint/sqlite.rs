@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use callsweep_core::store::Backend;
-use callsweep_core::testkit::measure::{self, percentile};
-use callsweep_core::testkit::{TestDatabase, big};
+use callsweep_testkit::measure::{self, percentile};
+use callsweep_testkit::{TestDatabase, big};
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};

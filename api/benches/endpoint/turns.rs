@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use callsweep_core::testkit::TestDatabase;
+use callsweep_testkit::TestDatabase;
 
 use crate::Size;
 use crate::data::{Data, Work};

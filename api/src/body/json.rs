@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use callsweep_core::error::{InvalidParameter, Problem};
+use callsweep_core::invalid::{InvalidParameter, Problem};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;

@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use callsweep_core::campaign::{CampaignId, VdnId};
-use callsweep_core::error::{InvalidParameter, Problem};
+use callsweep_core::invalid::{InvalidParameter, Problem};
 use callsweep_core::number::Called;
 use callsweep_core::result_code::ResultCode;
 use callsweep_core::rules::Barred;

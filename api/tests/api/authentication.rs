@@ -1,7 +1,7 @@
 //! auth-v2 beyond the vectors (contract, section 4), and who may delete where.
 
-use callsweep_core::on_each_backend;
-use callsweep_core::testkit::TestDatabase;
+use callsweep_testkit::TestDatabase;
+use callsweep_testkit::on_each_backend;
 
 use crate::server::{CAMPAIGN, Call, KEY, LIMITED_KEY, TestServer};
 

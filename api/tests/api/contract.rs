@@ -1,6 +1,6 @@
 //! Every code that a call can cause, as a table (contract, section 2). Nothing in it may delete a number.
 
-use callsweep_core::on_each_backend;
+use callsweep_testkit::on_each_backend;
 
 use crate::server::{CAMPAIGN, Call, EXECUTING, LIMITED_KEY, TestServer};
 

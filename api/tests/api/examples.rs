@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use callsweep_core::number::{CustomField, NewNumber};
-use callsweep_core::on_each_backend;
+use callsweep_testkit::on_each_backend;
 
 use crate::server::{CAMPAIGN, KEY, TestServer};
 

@@ -13,7 +13,7 @@ use callsweep_api::auth::authorization::Authorization;
 use callsweep_api::auth::canonical::{WireRequest, canonical_requests};
 use callsweep_api::auth::{Keys, sign};
 use callsweep_api::body::DeleteCall;
-use callsweep_core::error::{InvalidParameter, Problem};
+use callsweep_core::invalid::{InvalidParameter, Problem};
 use callsweep_core::number::{Called, CustomField, SessionId};
 use callsweep_core::result_code::Locale;
 use serde_json::{Map, Value, json};

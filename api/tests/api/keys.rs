@@ -1,7 +1,7 @@
 //! Keys: two secrets, networks, expiry, and a change while the server runs.
 
 use callsweep_core::clock::Clock;
-use callsweep_core::on_each_backend;
+use callsweep_testkit::on_each_backend;
 
 use crate::http;
 use crate::process::{Running, key, program, write_settings};

@@ -5,9 +5,9 @@ use std::net::TcpListener;
 use std::time::Instant;
 
 use callsweep_core::clock::Clock;
-use callsweep_core::on_each_backend;
 use callsweep_core::store::Backend;
-use callsweep_core::testkit::TestDatabase;
+use callsweep_testkit::TestDatabase;
+use callsweep_testkit::on_each_backend;
 use diesel::connection::SimpleConnection;
 
 use crate::http::{self, Response};

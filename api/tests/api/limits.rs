@@ -5,8 +5,8 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use callsweep_core::number::NumberStatus;
-use callsweep_core::on_each_backend;
 use callsweep_core::settings::Settings;
+use callsweep_testkit::on_each_backend;
 
 use crate::http::{self, Response};
 use crate::server::{Call, KEY, LIMITED_KEY, TestServer, eventually};

@@ -1,7 +1,7 @@
 //! What the log says, and what it must never say.
 
 use callsweep_core::clock::Clock;
-use callsweep_core::on_each_backend;
+use callsweep_testkit::on_each_backend;
 
 use crate::http;
 use crate::process::{Running, key, program, write_settings};

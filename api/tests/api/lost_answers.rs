@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use callsweep_core::campaign::CampaignId;
 use callsweep_core::number::{CustomField, NumberStatus};
-use callsweep_core::on_each_backend;
 use callsweep_core::settings::Settings;
 use callsweep_core::store::runs::{self, RunFilter};
-use callsweep_core::testkit::{TestDatabase, tables};
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::{TestDatabase, tables};
 
 use crate::http::{self, Response};
 use crate::server::{CAMPAIGN, Call, TestServer};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use callsweep_core::on_each_backend;
+use callsweep_testkit::on_each_backend;
 
 use crate::http;
 use crate::server::{Call, TestServer, path};

@@ -1,8 +1,8 @@
 //! The OpenAPI document: complete, in step with the code and the server, and printed, committed and served alike.
 
 use callsweep_api::openapi;
-use callsweep_core::on_each_backend;
 use callsweep_core::result_code::{Locale, ResultCode};
+use callsweep_testkit::on_each_backend;
 use serde_json::Value;
 
 use crate::http::{self, Response};

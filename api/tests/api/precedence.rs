@@ -1,6 +1,6 @@
 //! Two failures in one call: the first in the contract's order wins. Each case pairs neighbours of that order.
 
-use callsweep_core::on_each_backend;
+use callsweep_testkit::on_each_backend;
 
 use crate::contract::check_refusals;
 use crate::server::{CAMPAIGN, Call, EXECUTING, LIMITED_KEY, TestServer};

@@ -1,10 +1,10 @@
 //! Calls that remove numbers: what they answer, and what is left.
 
 use callsweep_core::number::{Called, NumberStatus};
-use callsweep_core::on_each_backend;
 use callsweep_core::rules::OngoingTask;
 use callsweep_core::store::runs::{self, RunFilter};
 use callsweep_core::store::schema::call_data_history;
+use callsweep_testkit::on_each_backend;
 use diesel::connection::SimpleConnection;
 use diesel::{QueryDsl, RunQueryDsl};
 

@@ -1,8 +1,8 @@
 //! Promise 7: a request that is sent again, or was captured, gets the first answer and removes nothing more.
 
 use callsweep_core::number::NumberStatus;
-use callsweep_core::on_each_backend;
 use callsweep_core::store::runs::{self, RunFilter};
+use callsweep_testkit::on_each_backend;
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
 

@@ -12,8 +12,8 @@ use callsweep_core::campaign::{Campaign, CampaignId, CampaignStatus, VdnId};
 use callsweep_core::number::{Called, CustomField, NewNumber, NumberStatus, SessionId};
 use callsweep_core::settings::{All, KeySettings, Settings, Vdns};
 use callsweep_core::store::{Store, campaigns, numbers};
-use callsweep_core::testkit::TestDatabase;
-use callsweep_core::testkit::clock::ManualClock;
+use callsweep_testkit::TestDatabase;
+use callsweep_testkit::clock::ManualClock;
 use tokio::sync::oneshot;
 
 use crate::http::{self, Members, Response};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use callsweep_core::settings::TlsSettings;
 use callsweep_core::store::Backend;
-use callsweep_core::testkit::TestDatabase;
+use callsweep_testkit::TestDatabase;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;

@@ -1,7 +1,7 @@
 //! Traces, to a collector that is none.
 
 use callsweep_core::store::Backend;
-use callsweep_core::testkit::TestDatabase;
+use callsweep_testkit::TestDatabase;
 
 use crate::process::{key, write_settings};
 

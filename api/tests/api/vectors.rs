@@ -3,7 +3,7 @@
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use callsweep_api::auth::canonical::{WireRequest, canonical_requests, signature, signing_key};
 use callsweep_core::number::CustomField;
-use callsweep_core::on_each_backend;
+use callsweep_testkit::on_each_backend;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 

@@ -21,12 +21,12 @@ use std::thread;
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
 use callsweep_core::clock::Clock;
 use callsweep_core::number::{CustomField, NewNumber, NumberStatus};
-use callsweep_core::on_each_backend;
 use callsweep_core::store::AnyConnection;
-use callsweep_core::testkit::attack::{Attack, let_a_minute_pass, times};
-use callsweep_core::testkit::disk::SmallDisk;
-use callsweep_core::testkit::sample;
-use callsweep_core::testkit::tables::{self, NumberRow};
+use callsweep_testkit::attack::{Attack, let_a_minute_pass, times};
+use callsweep_testkit::disk::SmallDisk;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample;
+use callsweep_testkit::tables::{self, NumberRow};
 
 use process::{Running, key, program, write_settings};
 use server::Call;

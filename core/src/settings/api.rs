@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de};
 
-use crate::campaign::VdnId;
+use crate::model::campaign::VdnId;
 
 /// `[api]`
 #[derive(Debug, Clone, Deserialize)]

@@ -5,18 +5,16 @@ mod sweep;
 mod throttle;
 mod worker;
 
-use std::fmt;
 use std::fs;
 use std::io;
-use std::num::NonZeroU32;
 use std::path::Path;
 
 use config::{Config, Environment, File, FileFormat};
-use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::rules::OngoingTask;
+use crate::model::rules::OngoingTask;
 
+pub use crate::store::DatabaseSettings;
 pub use api::{All, ApiSettings, KeySettings, LimitSettings, LogFormat, TlsSettings, Vdns};
 pub use sweep::{Allow, Campaigns, Policy, PolicyPace};
 pub use throttle::ThrottleSettings;
@@ -39,29 +37,6 @@ pub struct Settings {
     pub worker: WorkerSettings,
     /// `[[sweep]]`
     pub sweep: Vec<Policy>,
-}
-
-/// `[database]`
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DatabaseSettings {
-    /// `sqlite://PATH`, `postgres://USER:PASSWORD@HOST:PORT/NAME` or `mysql://…`.
-    pub url: SecretString,
-    /// Connections at most.
-    pub pool_size: NonZeroU32,
-}
-
-impl Default for DatabaseSettings {
-    fn default() -> Self {
-        Self { url: SecretString::from("sqlite://callsweep.db"), pool_size: NonZeroU32::MIN.saturating_add(7) }
-    }
-}
-
-/// Shows no URL: it may carry a password.
-impl fmt::Debug for DatabaseSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DatabaseSettings").field("pool_size", &self.pool_size).finish_non_exhaustive()
-    }
 }
 
 /// `[rules]`

@@ -8,14 +8,14 @@ use std::time::Duration;
 use serde::Deserialize;
 use wildmatch::WildMatch;
 
-use super::{ThrottleSettings, Vdns};
-use crate::bounds::{Bounds, Expected};
-use crate::campaign::{Campaign, CampaignId};
-use crate::criteria::RecycleType;
-use crate::purge::Lanes;
-use crate::recycle_at::RecycleAt;
-use crate::schedule::Schedule;
-use crate::time_window::TimeWindow;
+use crate::model::bounds::{Bounds, Expected};
+use crate::model::campaign::{Campaign, CampaignId};
+use crate::model::criteria::RecycleType;
+use crate::model::pace::Lanes;
+use crate::model::recycle_at::RecycleAt;
+use crate::model::schedule::Schedule;
+use crate::model::time_window::TimeWindow;
+use crate::settings::{ThrottleSettings, Vdns};
 
 /// A sweep that comes back: what goes, when, and how much of it. The name is its identity: on whatever host it stands in
 /// the settings, a policy of one name is one policy, and each of its firings happens once.
@@ -275,7 +275,7 @@ fn within<T: Copy + std::fmt::Display>(
 }
 
 /// Checks what no policy tells by itself: names are unique.
-pub(super) fn check(policies: &[Policy]) -> Result<(), String> {
+pub(crate) fn check(policies: &[Policy]) -> Result<(), String> {
     let mut names = BTreeSet::new();
     match policies.iter().find(|policy| !names.insert(&policy.name)) {
         Some(twice) => Err(format!("[[sweep]] {:?}: name: another policy has it. Names are unique", twice.name)),
@@ -288,7 +288,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::campaign::{CampaignStatus, VdnId};
+    use crate::model::campaign::{CampaignStatus, VdnId};
     use crate::settings::Settings;
 
     const NIGHTLY: &str = "[[sweep]]\nname = \"nightly\"\nschedule = \"17 2 * * *\"\nvdns = \"all\"\ncampaigns = \"all\"\n\

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
-use crate::time_window::TimeWindow;
+use crate::model::time_window::TimeWindow;
 
 /// `[worker.throttle]` and `[sweep.throttle]`; what is not given does not hold a sweep.
 #[derive(Debug, Clone, Default, Deserialize)]

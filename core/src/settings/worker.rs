@@ -7,8 +7,8 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use serde::Deserialize;
 
-use super::{PolicyPace, ThrottleSettings};
-use crate::purge::{Lanes, Pace};
+use crate::model::pace::{Lanes, Pace};
+use crate::settings::{PolicyPace, ThrottleSettings};
 
 /// `[worker]`
 #[derive(Debug, Clone, Deserialize)]

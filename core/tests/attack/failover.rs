@@ -6,11 +6,11 @@ use std::thread;
 
 use callsweep_core::bounds::Bounds;
 use callsweep_core::clock::Clock;
-use callsweep_core::purge::{Control, Outcome, resume};
+use callsweep_core::engine::{Control, Outcome, resume};
 use callsweep_core::settings::DatabaseSettings;
 use callsweep_core::store::{Backend, Store};
-use callsweep_core::testkit::attack::{Attack, times};
-use callsweep_core::testkit::{Server, TestDatabase, backends, tables};
+use callsweep_testkit::attack::{Attack, times};
+use callsweep_testkit::{Server, TestDatabase, backends, tables};
 use url::Url;
 
 use crate::load::{self, MEMBERS, STEPS, check, under_load};

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use callsweep_core::campaign::CampaignId;
 use callsweep_core::store::{AnyConnection, Backend};
-use callsweep_core::testkit::attack::{Attack, times};
-use callsweep_core::testkit::{Server, TestDatabase, sample, tables};
+use callsweep_testkit::attack::{Attack, times};
+use callsweep_testkit::{Server, TestDatabase, sample, tables};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 

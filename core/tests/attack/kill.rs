@@ -11,16 +11,16 @@ use std::time::Duration;
 
 use callsweep_core::campaign::CampaignId;
 use callsweep_core::clock::Clock;
+use callsweep_core::engine::restore::{Restore, restore};
+use callsweep_core::engine::{Control, Outcome, Progress};
 use callsweep_core::failpoint;
-use callsweep_core::history::restore::{Restore, restore};
-use callsweep_core::on_each_backend;
-use callsweep_core::purge::{Control, Outcome, Progress};
 use callsweep_core::run::Run;
 use callsweep_core::settings::DatabaseSettings;
 use callsweep_core::store::{AnyConnection, Backend, Store, runs};
-use callsweep_core::testkit::attack::{Attack, times};
-use callsweep_core::testkit::sample::numbers;
-use callsweep_core::testkit::tables::{self, NumberRow};
+use callsweep_testkit::attack::{Attack, times};
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample::numbers;
+use callsweep_testkit::tables::{self, NumberRow};
 
 use chrono::TimeDelta;
 

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use callsweep_core::bounds::Bounds;
 use callsweep_core::campaign::CampaignId;
-use callsweep_core::error::Error;
-use callsweep_core::number::NewNumber;
-use callsweep_core::purge::{
+use callsweep_core::engine::Error;
+use callsweep_core::engine::{
     Control, Engine, Outcome, PurgeReport, Together, goes_together, purge, purge_together, resume, settle,
 };
+use callsweep_core::number::NewNumber;
 use callsweep_core::run::{NewRun, Run, RunKind};
 use callsweep_core::store::{AnyConnection, Store, runs};
-use callsweep_core::testkit::attack::Attack;
-use callsweep_core::testkit::sample;
-use callsweep_core::testkit::tables::{self, NumberRow};
+use callsweep_testkit::attack::Attack;
+use callsweep_testkit::sample;
+use callsweep_testkit::tables::{self, NumberRow};
 
 use crate::support::{after_each_chunk, engine, manual};
 

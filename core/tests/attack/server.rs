@@ -9,8 +9,8 @@ use std::time::Duration;
 use callsweep_core::clock::Clock;
 use callsweep_core::settings::DatabaseSettings;
 use callsweep_core::store::{AnyConnection, Backend, Store};
-use callsweep_core::testkit::attack::{Attack, times};
-use callsweep_core::testkit::{Server, TestDatabase, tables};
+use callsweep_testkit::attack::{Attack, times};
+use callsweep_testkit::{Server, TestDatabase, tables};
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -43,7 +43,7 @@ macro_rules! on_each_server {
 }
 
 fn if_asked_for(backend: Backend, attack: fn(Backend)) {
-    if callsweep_core::testkit::backends().contains(&backend) {
+    if callsweep_testkit::backends().contains(&backend) {
         attack(backend);
     }
 }

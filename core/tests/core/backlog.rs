@@ -1,13 +1,13 @@
 //! What is due and has not gone yet.
 
-use callsweep_core::backlog::{Backlog, backlog};
 use callsweep_core::campaign::CampaignStatus;
 use callsweep_core::clock::Clock;
+use callsweep_core::engine::backlog::{Backlog, backlog};
 use callsweep_core::number::{NewNumber, NumberStatus};
-use callsweep_core::on_each_backend;
 use callsweep_core::run::Target;
 use callsweep_core::store::campaigns;
-use callsweep_core::testkit::sample;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample;
 
 use crate::support;
 

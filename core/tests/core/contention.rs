@@ -5,15 +5,16 @@ use std::thread;
 
 use callsweep_core::campaign::CampaignId;
 use callsweep_core::clock::Clock;
+use callsweep_core::engine::{Outcome, PurgeReport};
 use callsweep_core::number::{CustomField, NewNumber};
-use callsweep_core::on_each_backend;
-use callsweep_core::purge::{Outcome, PurgeReport, StopReason};
 use callsweep_core::run::{NewRun, RunKind};
 use callsweep_core::settings::DatabaseSettings;
+use callsweep_core::stop_reason::StopReason;
 use callsweep_core::store::{AnyConnection, Backend, Store, numbers};
-use callsweep_core::testkit::TestDatabase;
-use callsweep_core::testkit::sample::number;
-use callsweep_core::testkit::tables;
+use callsweep_testkit::TestDatabase;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample::number;
+use callsweep_testkit::tables;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 

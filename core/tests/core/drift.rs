@@ -1,13 +1,13 @@
 //! A history table that cannot take what `call_data` holds is found before the first row.
 
-use callsweep_core::error::Error;
-use callsweep_core::on_each_backend;
-use callsweep_core::purge::{Control, Outcome, purge};
+use callsweep_core::engine::Error;
+use callsweep_core::engine::{Control, Outcome, purge};
 use callsweep_core::store::inspect::{Verdict, inspect};
 use callsweep_core::store::{Backend, drift};
-use callsweep_core::testkit::TestDatabase;
-use callsweep_core::testkit::sample::number;
-use callsweep_core::testkit::tables;
+use callsweep_testkit::TestDatabase;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample::number;
+use callsweep_testkit::tables;
 
 use crate::support::{campaign, engine, execute, ledger, manual, sweep};
 

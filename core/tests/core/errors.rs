@@ -4,10 +4,10 @@ use std::net::TcpListener;
 use std::num::NonZeroU32;
 
 use callsweep_core::clock::Clock;
-use callsweep_core::on_each_backend;
 use callsweep_core::settings::DatabaseSettings;
 use callsweep_core::store::{Backend, Store, StoreError, migrations};
-use callsweep_core::testkit::TestDatabase;
+use callsweep_testkit::TestDatabase;
+use callsweep_testkit::on_each_backend;
 use url::Url;
 
 use crate::support::execute;

@@ -3,20 +3,19 @@
 use callsweep_core::bounds::Bounds;
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
 use callsweep_core::clock::Clock;
-use callsweep_core::error::Error;
-use callsweep_core::number::{NewNumber, NumberStatus};
-use callsweep_core::on_each_backend;
-use callsweep_core::purge::{
-    Control, Engine, Outcome, PurgeReport, Together, goes_together, purge, purge_together, settle,
+use callsweep_core::engine::{
+    Control, Engine, Error, Outcome, PurgeReport, Together, goes_together, purge, purge_together, settle,
 };
+use callsweep_core::number::{NewNumber, NumberStatus};
 use callsweep_core::result_code::ResultCode;
 use callsweep_core::rules::OngoingTask;
 use callsweep_core::run::{NewRun, RequestOrigin, RunKind};
 use callsweep_core::settings::DatabaseSettings;
 use callsweep_core::store::runs::{self, RunFilter};
 use callsweep_core::store::{AnyConnection, Backend, Store};
-use callsweep_core::testkit::sample::{self, number};
-use callsweep_core::testkit::{TestDatabase, tables};
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample::{self, number};
+use callsweep_testkit::{TestDatabase, tables};
 
 use crate::proxy::{self, Cut, When};
 use crate::support::{STATUSES, campaign, engine, execute, ledger_of, manual, nothing_is_violated};

@@ -1,12 +1,12 @@
 //! Rows that other programs left behind, with values that Callsweep itself would never write.
 
 use callsweep_core::campaign::CampaignId;
-use callsweep_core::history::restore::restore;
-use callsweep_core::on_each_backend;
-use callsweep_core::purge::{Control, Outcome};
-use callsweep_core::store::walk::Walk;
+use callsweep_core::engine::restore::restore;
+use callsweep_core::engine::{Control, Outcome};
 use callsweep_core::store::{AnyConnection, Backend};
-use callsweep_core::testkit::sample::number;
+use callsweep_core::walk::Walk;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample::number;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 

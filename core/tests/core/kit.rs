@@ -1,8 +1,8 @@
 //! The test kit itself.
 
 use callsweep_core::campaign::CampaignStatus;
-use callsweep_core::on_each_backend;
-use callsweep_core::testkit::{TestDatabase, sample, tables};
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::{TestDatabase, sample, tables};
 
 on_each_backend! {
     fn each_test_has_a_database_of_its_own(db) {

@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use callsweep_core::campaign::CampaignId;
+use callsweep_core::engine::{Engine, Outcome};
 use callsweep_core::number::{NewNumber, NumberStatus};
-use callsweep_core::on_each_backend;
-use callsweep_core::purge::{Engine, Outcome, Pace};
+use callsweep_core::pace::Pace;
 use callsweep_core::run::Counts;
-use callsweep_core::store::walk::Walk;
 use callsweep_core::store::{AnyConnection, Backend};
-use callsweep_core::testkit::sample::{dial, number, numbers};
-use callsweep_core::testkit::{TestDatabase, tables};
+use callsweep_core::walk::Walk;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample::{dial, number, numbers};
+use callsweep_testkit::{TestDatabase, tables};
 
 use crate::support::{
     begin, campaign, engine, execute, ledger_of, manual, nothing_is_violated, stop_after, sweep, until_waiting,

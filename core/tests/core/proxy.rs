@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 
-use callsweep_core::testkit::TestDatabase;
+use callsweep_testkit::TestDatabase;
 use url::Url;
 
 /// Where a connection is cut.

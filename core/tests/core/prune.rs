@@ -1,17 +1,18 @@
 //! History that is old enough goes for good, and the ledger says whose it was.
 
+use callsweep_core::age::cutoff;
 use callsweep_core::bounds::Bounds;
-use callsweep_core::error::Error;
-use callsweep_core::history::cutoff;
-use callsweep_core::history::prune::{Prune, PruneReport, preview, prune};
-use callsweep_core::history::restore::restore;
+use callsweep_core::engine::Error;
+use callsweep_core::engine::prune::{Prune, PruneReport, preview, prune};
+use callsweep_core::engine::restore::restore;
+use callsweep_core::engine::{Control, Engine, Gate, Outcome, Progress};
 use callsweep_core::number::NewNumber;
-use callsweep_core::on_each_backend;
-use callsweep_core::purge::{Control, Engine, Gate, Outcome, Progress, StopReason};
+use callsweep_core::stop_reason::StopReason;
 use callsweep_core::store::runs;
-use callsweep_core::testkit::clock::ManualClock;
-use callsweep_core::testkit::sample::number;
-use callsweep_core::testkit::tables;
+use callsweep_testkit::clock::ManualClock;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample::number;
+use callsweep_testkit::tables;
 use chrono::TimeDelta;
 
 use crate::restore::take_back;
@@ -36,7 +37,7 @@ struct History {
     new: [i64; 2],
 }
 
-fn history(db: &callsweep_core::testkit::TestDatabase) -> History {
+fn history(db: &callsweep_testkit::TestDatabase) -> History {
     let clock = ManualClock::at("2020-01-01T00:00:00Z");
     let engine = engine(db.store_at(clock.clock()), 4);
     let numbers = |batch: fn(i64) -> &'static str| -> Vec<NewNumber> {

@@ -1,18 +1,19 @@
 //! A run is taken back: its numbers return as they were, or nothing does.
 
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
-use callsweep_core::error::Error;
-use callsweep_core::history::HistoryReport;
-use callsweep_core::history::restore::{Restore, preview, restore};
+use callsweep_core::engine::Error;
+use callsweep_core::engine::HistoryReport;
+use callsweep_core::engine::restore::{Restore, preview, restore};
+use callsweep_core::engine::{Control, Engine, Gate, Outcome, Progress};
 use callsweep_core::number::NewNumber;
-use callsweep_core::on_each_backend;
-use callsweep_core::purge::{Control, Engine, Gate, Outcome, Progress, StopReason};
 use callsweep_core::rules::OngoingTask;
 use callsweep_core::run::{NewRun, RunKind, Target};
+use callsweep_core::stop_reason::StopReason;
 use callsweep_core::store::campaigns;
-use callsweep_core::testkit::clock::ManualClock;
-use callsweep_core::testkit::sample::{self, number};
-use callsweep_core::testkit::tables;
+use callsweep_testkit::clock::ManualClock;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample::{self, number};
+use callsweep_testkit::tables;
 use chrono::TimeDelta;
 
 use crate::support::{campaign, engine, execute, ledger, manual, nothing_is_violated, stop_after, sweep};
@@ -228,7 +229,7 @@ on_each_backend! {
         let mut seen = None;
         let progress = |now: &Progress| {
             if now.chunks == 1 && now.chunk.is_some() {
-                let beside = callsweep_core::purge::purge(&engine, &manual(campaign, BATCH, true), &mut Control::unattended());
+                let beside = callsweep_core::engine::purge(&engine, &manual(campaign, BATCH, true), &mut Control::unattended());
                 seen = Some(beside.unwrap().outcome);
             }
         };
@@ -251,7 +252,7 @@ on_each_backend! {
 }
 
 /// A run on a campaign of its own, which no lease of another concerns.
-fn sweep_of_another_campaign(engine: &Engine, other: CampaignId, db: &callsweep_core::testkit::TestDatabase) -> i64 {
+fn sweep_of_another_campaign(engine: &Engine, other: CampaignId, db: &callsweep_testkit::TestDatabase) -> i64 {
     let campaign = campaign(db, other.get() + 1, &ten());
     let run = sweep(engine, &NewRun { kind: RunKind::Request, ..manual(campaign, BATCH, true) });
     run.run_id

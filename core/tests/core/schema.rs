@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use callsweep_core::on_each_backend;
 use callsweep_core::store::{AnyConnection, Backend, migrations};
+use callsweep_testkit::on_each_backend;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
 /// The tables as Diesel sees them, in the words of the source.
-const DIESEL: &str = include_str!("../../src/store/schema.rs");
+const DIESEL: &str = include_str!("../../src/store/db/schema.rs");
 
 /// A column: its table, its name, and its type in Diesel's words.
 type Column = (String, String, String);

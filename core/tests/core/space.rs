@@ -3,10 +3,10 @@
 use std::cell::Cell;
 
 use callsweep_core::number::NewNumber;
-use callsweep_core::on_each_backend;
 use callsweep_core::store::Backend;
 use callsweep_core::store::space::{Reclaimed, analyze, reclaim};
-use callsweep_core::testkit::sample::number;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample::number;
 use diesel::connection::SimpleConnection as _;
 
 use crate::support::{campaign, engine, execute, manual, sweep};
@@ -49,7 +49,7 @@ on_each_backend! {
 
 #[test]
 fn a_file_without_incremental_vacuum_is_named() {
-    callsweep_core::testkit::on(Backend::Sqlite, |db| {
+    callsweep_testkit::on(Backend::Sqlite, |db| {
         let mut conn = db.connect();
         conn.batch_execute("PRAGMA auto_vacuum = NONE; VACUUM").unwrap();
         let reclaimed = reclaim(&db.store(), &|| false).unwrap();

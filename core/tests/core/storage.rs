@@ -2,16 +2,16 @@
 
 use callsweep_core::bounds::Bounds;
 use callsweep_core::campaign::CampaignId;
-use callsweep_core::error::Error;
-use callsweep_core::history::prune::{Prune, prune};
-use callsweep_core::history::restore::{preview, restore};
-use callsweep_core::on_each_backend;
-use callsweep_core::purge::{Control, Engine, Outcome, purge, resume};
+use callsweep_core::engine::Error;
+use callsweep_core::engine::prune::{Prune, prune};
+use callsweep_core::engine::restore::{preview, restore};
+use callsweep_core::engine::{Control, Engine, Outcome, purge, resume};
 use callsweep_core::store::inspect::{Verdict, inspect};
 use callsweep_core::store::{AnyConnection, Backend, StoreError, storage};
-use callsweep_core::testkit::TestDatabase;
-use callsweep_core::testkit::sample::number;
-use callsweep_core::testkit::tables;
+use callsweep_testkit::TestDatabase;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample::number;
+use callsweep_testkit::tables;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 

@@ -5,13 +5,13 @@ use std::thread;
 
 use callsweep_core::bounds::Bounds;
 use callsweep_core::clock::Clock;
-use callsweep_core::error::Error;
+use callsweep_core::engine::Error;
+use callsweep_core::engine::{Control, Outcome, Progress, purge, resume};
 use callsweep_core::number::NewNumber;
-use callsweep_core::on_each_backend;
-use callsweep_core::purge::{Control, Outcome, Progress, purge, resume};
 use callsweep_core::store::{Backend, StoreError};
-use callsweep_core::testkit::sample::{number, time};
-use callsweep_core::testkit::tables;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample::{number, time};
+use callsweep_testkit::tables;
 use chrono::TimeDelta;
 
 use crate::support::{

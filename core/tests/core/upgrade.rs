@@ -3,17 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-use callsweep_core::history::restore::{Restore, restore};
-use callsweep_core::on_each_backend;
-use callsweep_core::purge::{Control, Outcome};
+use callsweep_core::engine::restore::{Restore, restore};
+use callsweep_core::engine::verify::verify;
+use callsweep_core::engine::{Control, Outcome};
 use callsweep_core::run::RunState;
 use callsweep_core::settings::DatabaseSettings;
 use callsweep_core::store::controls::{self, RunControl};
 use callsweep_core::store::runs::{self, RunFilter};
 use callsweep_core::store::{AnyConnection, Backend, Store, migrations};
-use callsweep_core::testkit::TestDatabase;
-use callsweep_core::testkit::clock::ManualClock;
-use callsweep_core::verify::verify;
+use callsweep_testkit::TestDatabase;
+use callsweep_testkit::clock::ManualClock;
+use callsweep_testkit::on_each_backend;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 

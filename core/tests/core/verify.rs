@@ -1,13 +1,13 @@
 //! Each promise is broken on purpose, and `verify` names what is broken.
 
-use callsweep_core::history::restore::restore;
+use callsweep_core::engine::Control;
+use callsweep_core::engine::restore::restore;
+use callsweep_core::engine::verify::{Check, Report, verify};
 use callsweep_core::number::NewNumber;
-use callsweep_core::on_each_backend;
-use callsweep_core::purge::Control;
 use callsweep_core::run::{NewRun, RunKind};
 use callsweep_core::store::{AnyConnection, Store};
-use callsweep_core::testkit::sample::{self, number};
-use callsweep_core::verify::{Check, Report, verify};
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample::{self, number};
 
 use crate::restore::take_back;
 use crate::support::{campaign, engine, execute, manual, nothing_is_violated, sweep};

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use callsweep_core::campaign::CampaignId;
 use callsweep_core::store::AnyConnection;
-use callsweep_core::testkit::sample::dial;
+use callsweep_testkit::sample::dial;
 
 /// On the campaign, with its own connection.
 pub(crate) struct Dialler {

@@ -21,8 +21,8 @@ mod support;
 
 use std::cell::RefCell;
 
-use callsweep_core::on_each_backend;
-use callsweep_core::testkit::attack::times;
+use callsweep_testkit::attack::times;
+use callsweep_testkit::on_each_backend;
 use proptest::prelude::*;
 use proptest::test_runner::{TestError, TestRunner};
 

@@ -7,7 +7,7 @@ use callsweep_core::campaign::CampaignId;
 use callsweep_core::run::{Run, RunKind, RunState};
 use callsweep_core::store::AnyConnection;
 use callsweep_core::store::runs::{self, RunFilter};
-use callsweep_core::testkit::tables::{self, HistoryRow, NumberRow};
+use callsweep_testkit::tables::{self, HistoryRow, NumberRow};
 use chrono::NaiveDateTime;
 use proptest::test_runner::TestCaseError;
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use callsweep_core::bounds::Bounds;
-use callsweep_core::error::Error;
-use callsweep_core::history::prune::{Prune, prune};
-use callsweep_core::history::restore::{Restore, restore};
-use callsweep_core::purge::{
+use callsweep_core::engine::Error;
+use callsweep_core::engine::prune::{Prune, prune};
+use callsweep_core::engine::restore::{Restore, restore};
+use callsweep_core::engine::{
     Control, Engine, Outcome as Ended, PurgeReport, Together, purge, purge_together, resume, settle,
 };
 use callsweep_core::run::{NewRun, Run, RunKind, RunState};

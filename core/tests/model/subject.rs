@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex};
 
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
 use callsweep_core::clock::Clock;
+use callsweep_core::engine::{Control, Engine};
 use callsweep_core::number::{Called, CustomField, NewNumber, SessionId};
-use callsweep_core::purge::{Control, Engine};
 use callsweep_core::settings::DatabaseSettings;
 use callsweep_core::store::{AnyConnection, Backend, Store, campaigns, numbers};
-use callsweep_core::testkit::TestDatabase;
-use callsweep_core::testkit::attack::Attack;
-use callsweep_core::testkit::clock::ManualClock;
-use callsweep_core::testkit::sample::{self, dial, number, time};
-use callsweep_core::testkit::tables::NumberRow;
+use callsweep_testkit::TestDatabase;
+use callsweep_testkit::attack::Attack;
+use callsweep_testkit::clock::ManualClock;
+use callsweep_testkit::sample::{self, dial, number, time};
+use callsweep_testkit::tables::NumberRow;
 use chrono::TimeDelta;
 use proptest::test_runner::TestCaseError;
 
@@ -112,7 +112,7 @@ impl<'a> Subject<'a> {
     pub(crate) fn end(&mut self) -> Outcome {
         let _turn = faults::turn();
         self.clock.advance(TimeDelta::minutes(1));
-        let report = callsweep_core::verify::verify(&self.store, &mut |_| true).unwrap().unwrap();
+        let report = callsweep_core::engine::verify::verify(&self.store, &mut |_| true).unwrap().unwrap();
         must!(report.skipped.is_empty() && report.violations.is_empty(), "verify found {report:?}");
         Ok(())
     }
@@ -202,7 +202,7 @@ impl<'a> Subject<'a> {
         self.under(way.fault, &way.moments, |store| {
             let mut engine = engine(store.clone(), way.chunk_size);
             engine.pace.lanes = i64::from(way.lanes).try_into().unwrap();
-            let progress = |_: &callsweep_core::purge::Progress| step_in(&dialler);
+            let progress = |_: &callsweep_core::engine::Progress| step_in(&dialler);
             work(&engine, &mut Control { progress: Box::new(progress), ..Control::unattended() })
         })
     }

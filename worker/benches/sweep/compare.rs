@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use callsweep_core::store::Backend;
-use callsweep_core::testkit::TestDatabase;
-use callsweep_core::testkit::measure::{Table, median, spread, thousands};
+use callsweep_testkit::TestDatabase;
+use callsweep_testkit::measure::{Table, median, spread, thousands};
 
 use crate::data::{Data, check};
 use crate::{float, limit, ours, purge};

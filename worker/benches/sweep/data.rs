@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use callsweep_core::store::{AnyConnection, Backend};
-use callsweep_core::testkit::{TestDatabase, big};
+use callsweep_testkit::{TestDatabase, big};
 use diesel::connection::SimpleConnection as _;
 
 /// A table that can be had again and again.

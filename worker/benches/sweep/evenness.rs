@@ -1,8 +1,8 @@
 //! Whether chunks become slower as a run goes on: the last tenth of them against the first.
 
 use callsweep_core::store::AnyConnection;
-use callsweep_core::testkit::big::UP_TO_A_QUARTER;
-use callsweep_core::testkit::measure::{Table, median, spread};
+use callsweep_testkit::big::UP_TO_A_QUARTER;
+use callsweep_testkit::measure::{Table, median, spread};
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Timestamp};

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use callsweep_core::store::{AnyConnection, Backend};
-use callsweep_core::testkit::measure::{Table, median, percentile, spread};
-use callsweep_core::testkit::{TestDatabase, big};
+use callsweep_testkit::measure::{Table, median, percentile, spread};
+use callsweep_testkit::{TestDatabase, big};
 use diesel::connection::SimpleConnection as _;
 
 use crate::compare::Way;

@@ -1,8 +1,8 @@
 //! Ten times as large a table: speed and memory. On PostgreSQL.
 
 use callsweep_core::store::Backend;
-use callsweep_core::testkit::big::UP_TO_A_QUARTER;
-use callsweep_core::testkit::measure::{Table, median, spread, thousands};
+use callsweep_testkit::big::UP_TO_A_QUARTER;
+use callsweep_testkit::measure::{Table, median, spread, thousands};
 
 use crate::compare::{Seen, Way, ratios};
 use crate::data::Data;

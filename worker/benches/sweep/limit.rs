@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Instant;
 
 use callsweep_core::store::{AnyConnection, Backend};
-use callsweep_core::testkit::{TestDatabase, sample};
+use callsweep_testkit::{TestDatabase, sample};
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection as _;
 

@@ -27,7 +27,7 @@ mod throughput;
 use std::cell::LazyCell;
 
 use callsweep_core::store::Backend;
-use callsweep_core::testkit::{TestDatabase, make_durable, measure};
+use callsweep_testkit::{TestDatabase, make_durable, measure};
 use clap::Parser as _;
 
 use data::Data;

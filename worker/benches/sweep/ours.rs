@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use callsweep_core::store::AnyConnection;
-use callsweep_core::testkit::{TestDatabase, big};
+use callsweep_testkit::{TestDatabase, big};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use serde_json::Value;

@@ -3,8 +3,8 @@
 use std::process::Command;
 use std::time::Instant;
 
-use callsweep_core::testkit::big::{self, UP_TO_A_QUARTER};
-use callsweep_core::testkit::{TestDatabase, sample};
+use callsweep_testkit::big::{self, UP_TO_A_QUARTER};
+use callsweep_testkit::{TestDatabase, sample};
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection as _;
 use url::Url;

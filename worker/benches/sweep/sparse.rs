@@ -1,7 +1,7 @@
 //! Little to remove in much, against a statement that the index leads.
 
-use callsweep_core::testkit::big::UP_TO_THE_OLD;
-use callsweep_core::testkit::measure::thousands;
+use callsweep_testkit::big::UP_TO_THE_OLD;
+use callsweep_testkit::measure::thousands;
 
 use crate::compare::{Way, compare};
 use crate::data::Data;

@@ -1,8 +1,8 @@
 //! A fifth of the table to history, against the same in one transaction by hand.
 
 use callsweep_core::store::Backend;
-use callsweep_core::testkit::big::UP_TO_A_QUARTER;
-use callsweep_core::testkit::measure::thousands;
+use callsweep_testkit::big::UP_TO_A_QUARTER;
+use callsweep_testkit::measure::thousands;
 
 use crate::compare::{Way, compare};
 use crate::data::Data;

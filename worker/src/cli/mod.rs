@@ -6,7 +6,7 @@ mod values;
 use std::path::PathBuf;
 
 use callsweep_core::campaign::{CampaignId, VdnId};
-use callsweep_core::purge::PaceChange;
+use callsweep_core::pace::PaceChange;
 use callsweep_core::run::RunKind;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Parser, Subcommand};

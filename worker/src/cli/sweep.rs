@@ -7,7 +7,7 @@ use std::time::Duration;
 use callsweep_core::campaign::{CampaignId, VdnId};
 use callsweep_core::criteria::RecycleType;
 use callsweep_core::number::{Called, CustomField, SessionId};
-use callsweep_core::purge::Lanes;
+use callsweep_core::pace::Lanes;
 use callsweep_core::time_window::TimeWindow;
 use clap::Args;
 use secrecy::SecretString;

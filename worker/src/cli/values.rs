@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use callsweep_core::purge::PaceChange;
+use callsweep_core::pace::PaceChange;
 use callsweep_core::run::RunKind;
 
 /// Characters that a campaign's name may have: the column's length.

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use callsweep_core::error::Error;
-use callsweep_core::purge::{Control, Outcome, Progress, PurgeReport, purge, resume};
+use callsweep_core::engine::Error;
+use callsweep_core::engine::{Control, Outcome, Progress, PurgeReport, purge, resume};
 use callsweep_core::run::{NewRun, Target};
 use callsweep_core::schedule::Schedule;
 use callsweep_core::settings::{Policy, Settings};

@@ -5,11 +5,11 @@ use std::thread;
 
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
 use callsweep_core::number::NewNumber;
-use callsweep_core::on_each_backend;
 use callsweep_core::store::runs::RunFilter;
 use callsweep_core::store::schema::{purge_run, purge_run_campaign};
-use callsweep_core::testkit::clock::ManualClock;
-use callsweep_core::testkit::{TestDatabase, sample, tables};
+use callsweep_testkit::clock::ManualClock;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::{TestDatabase, sample, tables};
 use diesel::prelude::*;
 
 use super::*;
@@ -122,7 +122,7 @@ on_each_backend! {
         let new = policy::new_run(policy, chrono_tz::UTC, firing, targets, "tester".to_owned()).unwrap();
         let new = NewRun { key: Some(policy::key("nightly", firing)), ..new };
         let mut control = Control {
-            gate: Box::new(|_| callsweep_core::purge::Gate::Stop(callsweep_core::purge::StopReason::Person)),
+            gate: Box::new(|_| callsweep_core::engine::Gate::Stop(callsweep_core::stop_reason::StopReason::Person)),
             ..Control::unattended()
         };
         let engine = policy::engine(policy, &stopped.settings, &stopped.store);
@@ -173,7 +173,7 @@ on_each_backend! {
 }
 
 fn on_sqlite(check: impl FnOnce(&TestDatabase)) {
-    callsweep_core::testkit::on(callsweep_core::store::Backend::Sqlite, check);
+    callsweep_testkit::on(callsweep_core::store::Backend::Sqlite, check);
 }
 
 #[test]

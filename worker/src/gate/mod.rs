@@ -5,9 +5,10 @@ mod throttle;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use callsweep_core::purge::{Gate, Progress, StopReason};
+use callsweep_core::engine::{Gate, Progress};
 use callsweep_core::run::RunState;
 use callsweep_core::settings::{Settings, ThrottleSettings};
+use callsweep_core::stop_reason::StopReason;
 use callsweep_core::store::Store;
 use callsweep_core::time_window::TimeWindow;
 use chrono_tz::Tz;

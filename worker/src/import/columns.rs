@@ -1,7 +1,7 @@
 //! What the columns of a file mean, and how a record becomes a number.
 
 use callsweep_core::criteria::RecycleTime;
-use callsweep_core::error::{InvalidParameter, Problem};
+use callsweep_core::invalid::{InvalidParameter, Problem};
 use callsweep_core::number::{Called, CustomField, NewNumber, NumberStatus, SessionId};
 
 use super::records::Fields;

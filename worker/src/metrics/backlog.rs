@@ -1,7 +1,7 @@
 //! What the ledger and the tables say about policies: last success, what is due, and how long that will take.
 
-use callsweep_core::backlog::{Backlog, backlog};
 use callsweep_core::criteria::{Criteria, Recycle, RecycleType};
+use callsweep_core::engine::backlog::{Backlog, backlog};
 use callsweep_core::run::RunState;
 use callsweep_core::settings::{Policy, Settings};
 use callsweep_core::store::Store;
@@ -88,7 +88,7 @@ fn seconds(zone: Tz, time: NaiveDateTime) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use callsweep_core::testkit::sample::time;
+    use callsweep_testkit::sample::time;
 
     use super::*;
 

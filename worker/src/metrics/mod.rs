@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use callsweep_core::purge::Progress;
+use callsweep_core::engine::Progress;
 use callsweep_core::run::RunState;
 use prometheus_client::encoding::{EncodeLabelSet, prometheus_text};
 use prometheus_client::metrics::counter::Counter;
@@ -197,7 +197,7 @@ fn held_because(by: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use callsweep_core::purge::ChunkProgress;
+    use callsweep_core::engine::ChunkProgress;
     use callsweep_core::run::Counts;
     use callsweep_core::store::Retries;
 

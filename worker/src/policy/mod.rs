@@ -2,10 +2,11 @@
 
 use callsweep_core::campaign::CampaignId;
 use callsweep_core::criteria::{Criteria, Recycle, RecycleTime};
-use callsweep_core::purge::{Engine, Gate, Progress, StopReason};
+use callsweep_core::engine::{Engine, Gate, Progress};
 use callsweep_core::recycle_at::is_in_the_future;
 use callsweep_core::run::{NewRun, RunKind, Target};
 use callsweep_core::settings::{Allow, Campaigns, Policy, Settings, Vdns};
+use callsweep_core::stop_reason::StopReason;
 use callsweep_core::store::{AnyConnection, Store, campaigns};
 use callsweep_core::time_window::TimeWindow;
 use chrono::{DateTime, SecondsFormat, Utc};

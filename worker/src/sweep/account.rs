@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use callsweep_core::purge::{CampaignReport, PurgeReport};
+use callsweep_core::engine::{CampaignReport, PurgeReport};
 use callsweep_core::run::{Counts, RunState};
 use callsweep_core::store::space::Reclaimed;
-use callsweep_core::store::walk::Walk;
+use callsweep_core::walk::Walk;
 use serde::Serialize;
 
 use super::preview::reasons;

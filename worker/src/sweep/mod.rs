@@ -10,8 +10,8 @@ use std::cell::RefCell;
 use std::io::{self, IsTerminal};
 use std::time::Instant;
 
-use callsweep_core::error::Error;
-use callsweep_core::purge::{Control, Engine, Gate, Progress, PurgeReport, purge, resume};
+use callsweep_core::engine::Error;
+use callsweep_core::engine::{Control, Engine, Gate, Progress, PurgeReport, purge, resume};
 use callsweep_core::run::{NewRun, Target};
 use callsweep_core::settings::Settings;
 use callsweep_core::store::Store;
@@ -131,7 +131,7 @@ fn look(engine: &Engine, new: &NewRun, command: String, stop: &Stop) -> Result<O
     let spinner = progress::spinner("counting");
     let mut campaigns = Vec::new();
     for target in &new.targets {
-        let preview = callsweep_core::preview::preview(engine, *target, &new.criteria, &|| stop.requested());
+        let preview = callsweep_core::engine::preview::preview(engine, *target, &new.criteria, &|| stop.requested());
         match preview.or_else(|error| Err(explain(engine, Some(new), error)?))? {
             Some(preview) => campaigns.push((*target, preview)),
             None => return Ok(None),

@@ -3,7 +3,8 @@
 use callsweep_core::bounds::{Bounds, Expected};
 use callsweep_core::clock::Clock;
 use callsweep_core::criteria::{Criteria, CriteriaMembers};
-use callsweep_core::purge::{Engine, Pace};
+use callsweep_core::engine::Engine;
+use callsweep_core::pace::Pace;
 use callsweep_core::recycle_at;
 use callsweep_core::run::{NewRun, RunKind, Target};
 use callsweep_core::settings::{Policy, Settings, ThrottleSettings};

@@ -4,8 +4,8 @@ use std::fmt;
 
 use callsweep_core::bounds::Share;
 use callsweep_core::criteria::Criteria;
-use callsweep_core::preview::Preview;
-use callsweep_core::purge::Engine;
+use callsweep_core::engine::Engine;
+use callsweep_core::engine::preview::Preview;
 use callsweep_core::rules::Barred;
 use callsweep_core::run::{NewRun, Target};
 use callsweep_core::store::numbers;

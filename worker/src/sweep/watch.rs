@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use callsweep_core::purge::Progress;
+use callsweep_core::engine::Progress;
 use callsweep_core::run::RunState;
 use indicatif::ProgressBar;
 

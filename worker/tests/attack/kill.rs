@@ -7,11 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
-use callsweep_core::on_each_backend;
 use callsweep_core::store::Backend;
-use callsweep_core::testkit::attack::{Attack, let_a_minute_pass, times};
-use callsweep_core::testkit::tables::{self, NumberRow};
-use callsweep_core::testkit::{TestDatabase, sample};
+use callsweep_testkit::attack::{Attack, let_a_minute_pass, times};
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::tables::{self, NumberRow};
+use callsweep_testkit::{TestDatabase, sample};
 
 use crate::program::{Ran, Worker};
 

@@ -12,11 +12,11 @@ use std::thread;
 use std::time::Duration;
 
 use callsweep_core::campaign::CampaignStatus;
-use callsweep_core::on_each_backend;
-use callsweep_core::testkit::attack::{Attack, let_a_minute_pass, times};
-use callsweep_core::testkit::disk::SmallDisk;
-use callsweep_core::testkit::sample;
-use callsweep_core::testkit::tables::{self, NumberRow};
+use callsweep_testkit::attack::{Attack, let_a_minute_pass, times};
+use callsweep_testkit::disk::SmallDisk;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample;
+use callsweep_testkit::tables::{self, NumberRow};
 
 use program::{Ran, Worker};
 

@@ -2,8 +2,8 @@
 
 use callsweep_core::campaign::CampaignStatus;
 use callsweep_core::number::{CustomField, NewNumber, NumberStatus};
-use callsweep_core::on_each_backend;
-use callsweep_core::testkit::{TestDatabase, sample, tables};
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::{TestDatabase, sample, tables};
 use chrono::{TimeDelta, Timelike as _};
 use serde_json::json;
 

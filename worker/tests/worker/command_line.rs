@@ -1,6 +1,6 @@
 //! What holds for every command.
 
-use callsweep_core::on_each_backend;
+use callsweep_testkit::on_each_backend;
 
 use crate::program::{Worker, says};
 

@@ -6,9 +6,9 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use callsweep_core::on_each_backend;
 use callsweep_core::store::schema::purge_run;
-use callsweep_core::testkit::{TestDatabase, tables};
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::{TestDatabase, tables};
 use diesel::prelude::*;
 use serde_json::{Value, json};
 
@@ -165,7 +165,7 @@ on_each_backend! {
 
 #[test]
 fn sighup_reloads_and_a_bad_file_keeps_the_old_settings() {
-    callsweep_core::testkit::on(callsweep_core::store::Backend::Sqlite, |db| {
+    callsweep_testkit::on(callsweep_core::store::Backend::Sqlite, |db| {
         let worker = Worker::on(db);
         worker.write("callsweep.toml", OLD);
         let daemon = Daemon::start(&worker, "a.log");
@@ -184,7 +184,7 @@ fn sighup_reloads_and_a_bad_file_keeps_the_old_settings() {
 
 #[test]
 fn systemd_is_told_when_it_is_ready_reloads_and_stops() {
-    callsweep_core::testkit::on(callsweep_core::store::Backend::Sqlite, |db| {
+    callsweep_testkit::on(callsweep_core::store::Backend::Sqlite, |db| {
         let worker = Worker::on(db);
         let path = worker.dir().join("notify");
         let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();

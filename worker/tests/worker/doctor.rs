@@ -1,6 +1,6 @@
-use callsweep_core::on_each_backend;
 use callsweep_core::store::Backend;
-use callsweep_core::testkit::TestDatabase;
+use callsweep_testkit::TestDatabase;
+use callsweep_testkit::on_each_backend;
 use diesel::connection::SimpleConnection as _;
 use serde_json::json;
 use url::Url;

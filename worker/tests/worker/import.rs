@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
-use callsweep_core::on_each_backend;
-use callsweep_core::testkit::{sample, tables};
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::{sample, tables};
 use serde_json::json;
 
 use crate::program::{Ran, Worker, says};

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
 
 use callsweep_core::campaign::CampaignStatus;
-use callsweep_core::on_each_backend;
-use callsweep_core::testkit::{sample, tables};
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::{sample, tables};
 use serde_json::json;
 
 use crate::program::{Worker, says};

@@ -1,6 +1,6 @@
 //! `--metrics-file`: the metrics of a single run.
 
-use callsweep_core::on_each_backend;
+use callsweep_testkit::on_each_backend;
 
 use crate::policies::{OLD, campaigns};
 use crate::program::{Worker, says};
@@ -51,7 +51,7 @@ on_each_backend! {
 
 #[test]
 fn a_file_that_cannot_be_written_is_named() {
-    callsweep_core::testkit::on(callsweep_core::store::Backend::Sqlite, |db| {
+    callsweep_testkit::on(callsweep_core::store::Backend::Sqlite, |db| {
         campaigns(db, 1);
         let ran = Worker::on(db).run("sweep --vdn 1 --campaign 5 --called 1 --execute --metrics-file no/where.prom");
         // The run has ended as it has.

@@ -1,5 +1,5 @@
-use callsweep_core::on_each_backend;
 use callsweep_core::store::migrations;
+use callsweep_testkit::on_each_backend;
 use diesel::connection::SimpleConnection as _;
 use serde_json::json;
 

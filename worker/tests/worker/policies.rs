@@ -2,8 +2,8 @@
 
 use callsweep_core::campaign::CampaignStatus;
 use callsweep_core::number::NewNumber;
-use callsweep_core::on_each_backend;
-use callsweep_core::testkit::{TestDatabase, sample, tables};
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::{TestDatabase, sample, tables};
 use serde_json::json;
 
 use crate::program::{Worker, says};
@@ -40,7 +40,7 @@ on_each_backend! {
 
 #[test]
 fn what_does_not_fit_is_named_with_the_way_out() {
-    callsweep_core::testkit::on(callsweep_core::store::Backend::Sqlite, |db| {
+    callsweep_testkit::on(callsweep_core::store::Backend::Sqlite, |db| {
         let worker = Worker::on(db);
         worker.write("callsweep.toml", OLD);
         says(&worker.refuses(2, "sweep --policy new"), &["\"new\"", "There are old"]);
@@ -61,7 +61,7 @@ fn what_does_not_fit_is_named_with_the_way_out() {
 
 #[test]
 fn a_policy_without_campaigns_has_nothing_to_do() {
-    callsweep_core::testkit::on(callsweep_core::store::Backend::Sqlite, |db| {
+    callsweep_testkit::on(callsweep_core::store::Backend::Sqlite, |db| {
         let worker = Worker::on(db);
         worker.write("callsweep.toml", OLD);
         worker.reports(3, "sweep --policy old");

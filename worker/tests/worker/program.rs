@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use callsweep_core::testkit::TestDatabase;
+use callsweep_testkit::TestDatabase;
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -1,6 +1,6 @@
 //! `prune-history`, as a DBA ends the retention of what is old.
 
-use callsweep_core::on_each_backend;
+use callsweep_testkit::on_each_backend;
 use diesel::connection::SimpleConnection as _;
 use serde_json::json;
 

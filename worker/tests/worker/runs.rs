@@ -1,6 +1,6 @@
 use callsweep_core::campaign::CampaignStatus;
-use callsweep_core::on_each_backend;
-use callsweep_core::testkit::sample;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample;
 use serde_json::{Value, json};
 
 use crate::program::{Worker, says};

@@ -2,9 +2,9 @@
 
 use callsweep_core::campaign::CampaignStatus;
 use callsweep_core::number::NewNumber;
-use callsweep_core::on_each_backend;
 use callsweep_core::store::Backend;
-use callsweep_core::testkit::sample;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample;
 
 use crate::program::{Worker, says};
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use callsweep_core::campaign::CampaignStatus;
 use callsweep_core::number::NewNumber;
-use callsweep_core::on_each_backend;
-use callsweep_core::testkit::{TestDatabase, sample, tables};
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::{TestDatabase, sample, tables};
 use serde_json::{Value, json};
 
 use crate::program::{Ran, Worker};

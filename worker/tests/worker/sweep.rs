@@ -1,7 +1,7 @@
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
 use callsweep_core::number::{CustomField, NewNumber, NumberStatus};
-use callsweep_core::on_each_backend;
-use callsweep_core::testkit::{TestDatabase, sample, tables};
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::{TestDatabase, sample, tables};
 use serde_json::json;
 
 use crate::program::{Worker, says};

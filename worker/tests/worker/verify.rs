@@ -1,6 +1,6 @@
 //! `verify`, as a scheduler asks whether all is well.
 
-use callsweep_core::on_each_backend;
+use callsweep_testkit::on_each_backend;
 use diesel::connection::SimpleConnection as _;
 
 use crate::program::{Worker, says};

@@ -10,8 +10,8 @@ use callsweep_core::campaign::{CampaignId, CampaignStatus};
 use callsweep_core::number::{CustomField, NewNumber, SessionId};
 use callsweep_core::store::AnyConnection;
 use callsweep_core::store::schema::{call_data, call_data_history, purge_run};
-use callsweep_core::testkit::attack::Attack;
-use callsweep_core::testkit::{TestDatabase, sample};
+use callsweep_testkit::attack::Attack;
+use callsweep_testkit::{TestDatabase, sample};
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 

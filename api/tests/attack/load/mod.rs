@@ -11,9 +11,9 @@ use std::io::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use callsweep_core::on_each_backend;
-use callsweep_core::testkit::TestDatabase;
-use callsweep_core::testkit::attack::{Attack, times};
+use callsweep_testkit::TestDatabase;
+use callsweep_testkit::attack::{Attack, times};
+use callsweep_testkit::on_each_backend;
 
 use crate::process::{Running, program, write_settings};
 use crate::server::eventually;

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use callsweep_core::store::{AnyConnection, Backend};
-use callsweep_core::testkit::TestDatabase;
-use callsweep_core::testkit::attack::Attack;
+use callsweep_testkit::TestDatabase;
+use callsweep_testkit::attack::Attack;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 

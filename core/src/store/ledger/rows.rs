@@ -3,14 +3,13 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
-use super::super::StoreError;
-use super::super::schema::{purge_run, purge_run_campaign};
-use super::owner;
-use crate::campaign::VdnId;
-use crate::purge::Outcome;
-use crate::result_code::ResultCode;
-use crate::rules::Barred;
-use crate::run::{Counts, NewRun, RunKind, RunState, Target};
+use crate::model::campaign::VdnId;
+use crate::model::result_code::ResultCode;
+use crate::model::rules::Barred;
+use crate::model::run::{Counts, NewRun, RunKind, RunState, Target};
+use crate::store::db::StoreError;
+use crate::store::db::schema::{purge_run, purge_run_campaign};
+use crate::store::ledger::owner;
 
 /// Where a run comes from.
 pub(crate) struct Origin<'a> {
@@ -139,17 +138,26 @@ impl RunRow {
     }
 
     /// Ends the run.
-    pub(crate) fn end(&mut self, outcome: &Outcome, code: Option<ResultCode>, now: NaiveDateTime) {
-        self.state = outcome.state().as_str().to_owned();
-        (self.stop_reason, self.error) = match outcome {
-            Outcome::Failed(error) => (None, Some(error.to_string())),
-            other => (other.reason().as_deref().map(fit_stop_reason), None),
-        };
-        self.result_code = code.map(|code| code.as_str().to_owned());
+    pub(crate) fn end(&mut self, end: RunEnd, now: NaiveDateTime) {
+        let RunEnd { state, stop_reason, error, result_code } = end;
+        self.state = state.as_str().to_owned();
+        self.stop_reason = stop_reason.as_deref().map(fit_stop_reason);
+        self.error = error;
+        self.result_code = result_code.map(|code| code.as_str().to_owned());
         self.throttled_by = None;
         self.heartbeat_at = now;
         self.finished_at = Some(now);
     }
+}
+
+/// How a run ended, as its row says it.
+pub(crate) struct RunEnd {
+    pub(crate) state: RunState,
+    /// For people: why it stopped or was refused.
+    pub(crate) stop_reason: Option<String>,
+    /// For people: the error that it failed by.
+    pub(crate) error: Option<String>,
+    pub(crate) result_code: Option<ResultCode>,
 }
 
 /// The length of the columns `stop_reason` and `throttled_by`.

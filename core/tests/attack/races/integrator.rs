@@ -1,7 +1,7 @@
 //! Integrators: requests for the numbers of one sessionId or called number, several together as the endpoint does them.
 
-use callsweep_core::error::Error;
-use callsweep_core::purge::{Control, Outcome, PurgeReport, Together, purge, purge_together, settle};
+use callsweep_core::engine::Error;
+use callsweep_core::engine::{Control, Outcome, PurgeReport, Together, purge, purge_together, settle};
 use callsweep_core::run::{NewRun, RunKind};
 
 use super::scene::{Diary, Scene, Told, any_called, any_session_id};

@@ -12,12 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::Duration;
 
-use callsweep_core::on_each_backend;
 use callsweep_core::run::Run;
 use callsweep_core::store::Backend;
-use callsweep_core::testkit::TestDatabase;
-use callsweep_core::testkit::attack::{Attack, times};
-use callsweep_core::testkit::tables::{self, NumberRow};
+use callsweep_testkit::TestDatabase;
+use callsweep_testkit::attack::{Attack, times};
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::tables::{self, NumberRow};
 
 use scene::{Diary, Level, Scene, Told};
 

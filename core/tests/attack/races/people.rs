@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use callsweep_core::bounds::Bounds;
 use callsweep_core::campaign::CampaignId;
-use callsweep_core::error::Error;
-use callsweep_core::history::restore::{Restore, restore as take_back};
-use callsweep_core::purge::{Control, Gate, Outcome, Progress, StopReason, purge, resume};
+use callsweep_core::engine::Error;
+use callsweep_core::engine::restore::{Restore, restore as take_back};
+use callsweep_core::engine::verify::verify as look_at_all;
+use callsweep_core::engine::{Control, Gate, Outcome, Progress, purge, resume};
 use callsweep_core::run::Counts;
+use callsweep_core::stop_reason::StopReason;
 use callsweep_core::store::{AnyConnection, Backend, numbers};
-use callsweep_core::testkit::tables::NumberRow;
-use callsweep_core::verify::verify as look_at_all;
+use callsweep_testkit::tables::NumberRow;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 

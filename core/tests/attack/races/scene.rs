@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use callsweep_core::campaign::CampaignId;
 use callsweep_core::clock::Clock;
-use callsweep_core::error::Error;
+use callsweep_core::engine::Error;
 use callsweep_core::number::{Called, NewNumber, NumberStatus, SessionId};
 use callsweep_core::run::{Counts, NewRun, RunState};
 use callsweep_core::settings::DatabaseSettings;
 use callsweep_core::store::{AnyConnection, Backend, Store, StoreError};
-use callsweep_core::testkit::TestDatabase;
-use callsweep_core::testkit::attack::Attack;
-use callsweep_core::testkit::sample;
-use callsweep_core::testkit::tables::NumberRow;
+use callsweep_testkit::TestDatabase;
+use callsweep_testkit::attack::Attack;
+use callsweep_testkit::sample;
+use callsweep_testkit::tables::NumberRow;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 

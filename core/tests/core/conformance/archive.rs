@@ -1,11 +1,11 @@
 //! Moving numbers to history: all of a number, once, or nothing of it.
 
+use callsweep_core::engine::Outcome;
 use callsweep_core::number::{Called, CustomField, NewNumber, SessionId};
-use callsweep_core::on_each_backend;
-use callsweep_core::purge::Outcome;
-use callsweep_core::testkit::clock::ManualClock;
-use callsweep_core::testkit::sample::{self, number, time};
-use callsweep_core::testkit::tables;
+use callsweep_testkit::clock::ManualClock;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample::{self, number, time};
+use callsweep_testkit::tables;
 use chrono::TimeDelta;
 
 use crate::support::{campaign, engine, execute, ledger_of, manual, sweep, watch};

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use callsweep_core::number::{Called, CustomField, NewNumber, NumberStatus, SessionId};
-use callsweep_core::on_each_backend;
-use callsweep_core::store::walk::Walk;
-use callsweep_core::testkit::sample::{self, number, time};
-use callsweep_core::testkit::tables;
+use callsweep_core::walk::Walk;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample::{self, number, time};
+use callsweep_testkit::tables;
 
 use crate::support::{
     STATUSES, campaign, engine, execute, ledger_of, manual, nothing_is_violated, stop_after, sweep, walk as walk_of,

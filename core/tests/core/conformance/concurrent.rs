@@ -4,16 +4,16 @@ use std::sync::{Barrier, mpsc};
 use std::thread;
 
 use callsweep_core::campaign::CampaignId;
-use callsweep_core::error::Error;
+use callsweep_core::engine::Error;
+use callsweep_core::engine::{Outcome, PurgeReport};
 use callsweep_core::number::NewNumber;
-use callsweep_core::on_each_backend;
-use callsweep_core::purge::{Outcome, PurgeReport};
 use callsweep_core::result_code::ResultCode;
 use callsweep_core::run::{NewRun, RunKind};
 use callsweep_core::store::AnyConnection;
 use callsweep_core::store::runs::{self, RunFilter};
-use callsweep_core::testkit::sample::{number, numbers, try_dial};
-use callsweep_core::testkit::tables;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample::{number, numbers, try_dial};
+use callsweep_testkit::tables;
 
 use crate::support::{campaign, engine, ledger_of, manual, sweep, watch};
 

@@ -1,9 +1,9 @@
 //! Every filter alone and with others, on values that are easily mistaken for each other.
 
 use callsweep_core::number::{Called, CustomField, NewNumber, SessionId};
-use callsweep_core::on_each_backend;
-use callsweep_core::testkit::sample::{number, time};
-use callsweep_core::testkit::tables;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample::{number, time};
+use callsweep_testkit::tables;
 use chrono::TimeDelta;
 
 use crate::support::{campaign, engine, manual, sweep};

@@ -1,16 +1,16 @@
 //! The ledger says what happened, however a run ends.
 
 use callsweep_core::campaign::{Campaign, CampaignId, VdnId};
+use callsweep_core::engine::Outcome;
 use callsweep_core::number::NewNumber;
-use callsweep_core::on_each_backend;
-use callsweep_core::purge::Outcome;
 use callsweep_core::result_code::ResultCode;
 use callsweep_core::run::{NewRun, RequestOrigin, RunKind};
 use callsweep_core::store::campaigns;
 use callsweep_core::store::runs::{self, RunFilter};
-use callsweep_core::testkit::clock::ManualClock;
-use callsweep_core::testkit::sample::{self, dial, number};
-use callsweep_core::testkit::tables;
+use callsweep_testkit::clock::ManualClock;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample::{self, dial, number};
+use callsweep_testkit::tables;
 use chrono::TimeDelta;
 
 use crate::support::{campaign, criteria, engine, execute, ledger, ledger_of, manual, sweep, watch};

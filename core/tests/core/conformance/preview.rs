@@ -1,16 +1,16 @@
 //! A preview says what the run would do, and does nothing.
 
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
-use callsweep_core::error::Error;
+use callsweep_core::engine::Engine;
+use callsweep_core::engine::Error;
+use callsweep_core::engine::preview::Preview;
 use callsweep_core::number::{NewNumber, mask};
-use callsweep_core::on_each_backend;
-use callsweep_core::preview::Preview;
-use callsweep_core::purge::Engine;
 use callsweep_core::rules::OngoingTask;
 use callsweep_core::run::NewRun;
 use callsweep_core::store::runs::{self, RunFilter};
-use callsweep_core::testkit::sample::{self, number, numbers};
-use callsweep_core::testkit::tables;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample::{self, number, numbers};
+use callsweep_testkit::tables;
 
 use crate::support::{STATUSES, campaign, engine, look_ahead, manual, sweep, walk};
 

@@ -1,16 +1,16 @@
 //! What may not be removed: contract, section 3.
 
 use callsweep_core::campaign::{CampaignId, CampaignStatus, VdnId};
-use callsweep_core::error::Error;
+use callsweep_core::engine::Error;
+use callsweep_core::engine::{Control, Outcome, purge};
 use callsweep_core::number::NewNumber;
-use callsweep_core::on_each_backend;
-use callsweep_core::purge::{Control, Outcome, purge};
 use callsweep_core::result_code::ResultCode;
 use callsweep_core::rules::{Barred, OngoingTask};
 use callsweep_core::run::{Counts, RunKind};
 use callsweep_core::store::runs::{self, RunFilter};
-use callsweep_core::testkit::sample::{self, dial, number};
-use callsweep_core::testkit::tables;
+use callsweep_testkit::on_each_backend;
+use callsweep_testkit::sample::{self, dial, number};
+use callsweep_testkit::tables;
 
 use crate::support::{STATUSES, campaign, engine, ledger, manual, sweep};
 
@@ -98,7 +98,7 @@ on_each_backend! {
         let (engine, mut conn) = (engine(db.store(), 2), db.connect());
         let campaign = campaign(db, 1, &(1..=10).map(number).collect::<Vec<_>>());
         let mut other = db.connect();
-        let start = |progress: &callsweep_core::purge::Progress| {
+        let start = |progress: &callsweep_core::engine::Progress| {
             if progress.chunks == 3 && progress.chunk.is_some() {
                 let now = sample::created_at();
                 callsweep_core::store::campaigns::set_status(&mut other, campaign, CampaignStatus::Executing, now).unwrap();

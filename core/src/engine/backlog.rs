@@ -1,0 +1,66 @@
+//! What is due and has not gone yet: how much, and since when.
+
+use std::num::NonZeroUsize;
+
+use chrono::NaiveDateTime;
+
+use crate::engine::control::Engine;
+use crate::engine::error::Error;
+use crate::model::criteria::Criteria;
+use crate::model::run::Target;
+use crate::model::walk::Walk;
+use crate::store::scan::walker::Walker;
+use crate::store::scan::window::Scope;
+use crate::store::tables::campaigns;
+
+/// Numbers that one query counts at most.
+const WINDOW: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
+
+/// What is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// Numbers that would go now.
+    pub rows: i64,
+    /// The oldest recycle time among them.
+    pub oldest: Option<NaiveDateTime>,
+    /// Whether there may be more: as many as were to be looked at have been.
+    pub at_least: bool,
+}
+
+/// Counts what criteria with a recycle time select, along the index of recycle times, and looks at `limit` numbers at
+/// most. Campaigns that the rules bar, or that are gone, have nothing due.
+///
+/// # Errors
+/// The database's.
+pub fn backlog(engine: &Engine, targets: &[Target], criteria: &Criteria, limit: i64) -> Result<Backlog, Error> {
+    let Engine { store, rules, .. } = engine;
+    let mut conn = store.connection()?;
+    let mut backlog = Backlog::default();
+    let mut looked_at = 0;
+    for target in targets {
+        let campaign = campaigns::find(&mut conn, target.vdn_id, target.campaign_id)?;
+        if campaign.is_none_or(|campaign| rules.bars_campaign(campaign.status)) {
+            continue;
+        }
+        let scope = Scope { campaign: target.campaign_id, criteria, walk: Walk::RecycleTime, backend: store.backend() };
+        let mut walker = Walker::new(scope, WINDOW, 1, None);
+        let mut oldest = None;
+        while let Some(window) = walker.window(&mut conn)? {
+            if window.removable > 0 && oldest.is_none() {
+                oldest = scope.oldest(&mut conn, &window)?;
+            }
+            backlog.rows += window.removable;
+            looked_at += window.removable + window.barred.total();
+            if looked_at >= limit && !window.last {
+                backlog.at_least = true;
+                break;
+            }
+            walker.advance(&window);
+        }
+        backlog.oldest = backlog.oldest.into_iter().chain(oldest).min();
+        if backlog.at_least {
+            break;
+        }
+    }
+    Ok(backlog)
+}

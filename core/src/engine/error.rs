@@ -1,0 +1,142 @@
+//! What can go wrong, in words that name the value and the way out.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::model::campaign::{CampaignId, VdnId};
+use crate::model::invalid::InvalidParameter;
+use crate::model::result_code::ResultCode;
+use crate::store::db::StoreError;
+
+/// Numbers whose key is taken in `call_data`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Clashes {
+    /// All of them.
+    pub count: i64,
+    /// The first twenty, by campaign and id.
+    pub first: Vec<(i64, i64)>,
+}
+
+/// "2 numbers are in call_data already (campaign/id: 1/7, 1/9)"
+impl fmt::Display for Clashes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first: Vec<String> = self.first.iter().map(|(campaign, id)| format!("{campaign}/{id}")).collect();
+        let more = if self.count > i64::try_from(first.len()).unwrap_or(0) { ", …" } else { "" };
+        write!(
+            f,
+            "{} number(s) have a key that call_data has again (campaign/id: {}{more})",
+            self.count,
+            first.join(", ")
+        )
+    }
+}
+
+/// Why a run could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A parameter is not allowed.
+    #[error(transparent)]
+    InvalidParameter(#[from] InvalidParameter),
+    /// No such campaign in this VDN.
+    #[error("campaign {campaign} does not exist in VDN {vdn}")]
+    NoSuchCampaign {
+        /// The VDN that was asked for.
+        vdn: VdnId,
+        /// The campaign that was asked for.
+        campaign: CampaignId,
+    },
+    /// The campaign is executing, and the rules bar all its numbers (contract, section 3).
+    #[error("the campaign is executing (rules.ongoing_task = \"campaign\")")]
+    CampaignExecuting,
+    /// A bound of the run is exceeded.
+    #[error("{0}")]
+    Bound(crate::model::bounds::Exceeded),
+    /// Another sweep is at work on the campaign.
+    #[error(
+        "campaign {campaign} is locked by run {run_id} of {actor} ({owner}), which last reported at {heartbeat_at} UTC"
+    )]
+    Locked {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The run that has its lease.
+        run_id: i64,
+        /// Who asked for that run.
+        actor: String,
+        /// The process that works on it.
+        owner: String,
+        /// When that process last said that it is alive.
+        heartbeat_at: chrono::NaiveDateTime,
+    },
+    /// Another run has the key: what may happen once only has happened, or is happening.
+    #[error("another run has the key {0:?}")]
+    KeyTaken(String),
+    /// The history table cannot take what `call_data` holds.
+    #[error("call_data_history is not as call_data: {0}")]
+    HistoryDrift(String),
+    /// There is no such run, or it is not to be resumed.
+    #[error("run {run_id} cannot be resumed: {reason}")]
+    NotResumable {
+        /// The run.
+        run_id: i64,
+        /// Why.
+        reason: String,
+    },
+    /// There is no such run, or there is nothing of it to take back.
+    #[error("run {run_id} cannot be restored: {reason}")]
+    NotRestorable {
+        /// The run.
+        run_id: i64,
+        /// Why.
+        reason: String,
+    },
+    /// Numbers would return into an executing campaign.
+    #[error(
+        "campaign {0} is executing (rules.ongoing_task = \"campaign\"): its dialler would call the numbers that return. \
+        Suspend it, or give --into-executing"
+    )]
+    IntoExecuting(CampaignId),
+    /// Keys are taken where numbers should return.
+    #[error("{0}. Nothing overwrites a number: remove those in call_data first, or leave the run in history")]
+    Clash(Clashes),
+    /// Campaigns of a run failed.
+    #[error("{} failed: {}", if *.all { "all campaigns".to_owned() } else { format!("{} campaign(s)", .failed.len()) },
+        .failed.iter().map(|(campaign, why)| format!("campaign {campaign}: {why}")).collect::<Vec<_>>().join("; "))]
+    Campaigns {
+        /// Which, and why.
+        failed: Vec<(CampaignId, String)>,
+        /// Whether no other campaign was done.
+        all: bool,
+    },
+    /// The database failed, refused or did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Error {
+    /// The campaign is locked by this run.
+    pub(crate) fn locked(campaign: CampaignId, holder: crate::model::run::Run) -> Self {
+        Self::Locked {
+            campaign,
+            run_id: holder.id,
+            actor: holder.actor,
+            owner: holder.owner,
+            heartbeat_at: holder.heartbeat_at,
+        }
+    }
+}
+
+/// The code that the endpoint answers with (contract, section 2).
+impl From<&Error> for ResultCode {
+    fn from(error: &Error) -> Self {
+        match error {
+            Error::InvalidParameter(invalid) => invalid.into(),
+            Error::NoSuchCampaign { .. } => Self::NoSuchCampaign,
+            Error::CampaignExecuting => Self::StateForbids,
+            Error::Bound(_) | Error::KeyTaken(_) | Error::NotResumable { .. } => Self::ParameterError,
+            Error::NotRestorable { .. } => Self::ParameterError,
+            Error::Locked { .. } | Error::IntoExecuting(_) | Error::Clash(_) => Self::StateForbids,
+            Error::HistoryDrift(_) | Error::Campaigns { .. } | Error::Store(_) => Self::DatabaseError,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What a run would do. It goes the very walk of the run and counts by the very predicate, and changes nothing.
+
+use std::num::NonZeroUsize;
+
+use serde::Serialize;
+
+use crate::engine::control::Engine;
+use crate::engine::error::Error;
+use crate::model::criteria::Criteria;
+use crate::model::number::mask;
+use crate::model::rules::Barred;
+use crate::model::run::Target;
+use crate::model::walk::Walk;
+use crate::store::db::AnyConnection;
+use crate::store::scan::choose;
+use crate::store::scan::choose::Course;
+use crate::store::scan::walker::Walker;
+use crate::store::scan::window::Scope;
+use crate::store::tables::campaigns;
+
+/// Numbers that a preview shows.
+const SAMPLE_SIZE: usize = 10;
+
+/// Numbers that one query counts at most: it locks nothing, so it may be larger than a chunk.
+const WINDOW: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
+
+/// What a run would do, if it began now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Preview {
+    /// Which index would lead.
+    pub walk: Walk,
+    /// Numbers that pass every filter.
+    pub matched: i64,
+    /// Those of them that would go.
+    pub removable: i64,
+    /// Those of them that would stay, by reason.
+    pub barred: Barred,
+    /// Some of those that would go, but for the campaign's state.
+    pub sample: Vec<SampleNumber>,
+    /// Whether the campaign's state bars all its numbers.
+    pub campaign_executing: bool,
+}
+
+/// A number, shown to be recognised and not to be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SampleNumber {
+    /// The called number, all but its last two characters masked.
+    pub called: String,
+    /// The column `status`.
+    pub status: i16,
+    /// Wall-clock, without a zone, in the database's own words: other programs may have written what is no time.
+    pub recycle_time: Option<String>,
+}
+
+/// Walks as the run would and counts. `stop` is asked before each window; a preview that is stopped is `None`.
+///
+/// # Errors
+/// No such campaign, or the database's.
+pub fn preview(
+    engine: &Engine,
+    target: Target,
+    criteria: &Criteria,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Preview>, Error> {
+    look(engine, &mut *engine.store.connection()?, target, criteria, stop)
+}
+
+/// The same on a connection.
+pub(crate) fn look(
+    engine: &Engine,
+    conn: &mut AnyConnection,
+    target: Target,
+    criteria: &Criteria,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Preview>, Error> {
+    let Engine { store, rules, .. } = engine;
+    let campaign = campaigns::find(conn, target.vdn_id, target.campaign_id)?
+        .ok_or(Error::NoSuchCampaign { vdn: target.vdn_id, campaign: target.campaign_id })?;
+    let Course { walk, rows_per_match, .. } = choose::choose(conn, target.campaign_id, criteria)?;
+    let scope = Scope { campaign: target.campaign_id, criteria, walk, backend: store.backend() };
+    let mut preview = Preview {
+        walk,
+        matched: 0,
+        removable: 0,
+        barred: Barred::default(),
+        sample: Vec::new(),
+        campaign_executing: rules.bars_campaign(campaign.status),
+    };
+    let mut walker = Walker::new(scope, WINDOW, rows_per_match, None);
+    while let Some(window) = walker.window(conn)? {
+        if stop() {
+            return Ok(None);
+        }
+        preview.removable += window.removable;
+        preview.barred += window.barred;
+        let wanted = SAMPLE_SIZE - preview.sample.len();
+        if wanted > 0 && window.removable > 0 {
+            let found = scope.sample(conn, &window, i64::try_from(wanted).unwrap_or(i64::MAX))?;
+            preview.sample.extend(found.into_iter().map(|number| SampleNumber {
+                called: mask(&number.called),
+                status: number.status,
+                recycle_time: number.recycle_time.map(|time| time.trim_end_matches(".000000").to_owned()),
+            }));
+        }
+        walker.advance(&window);
+    }
+    if preview.campaign_executing {
+        preview.barred.add(crate::model::rules::REMOVABLE as i16, preview.removable);
+        preview.removable = 0;
+    }
+    preview.matched = preview.removable + preview.barred.total();
+    Ok(Some(preview))
+}

@@ -1,0 +1,127 @@
+//! One campaign of a run: its lease, the way through it, and its row in the ledger.
+
+use std::time::Duration;
+
+use crate::engine::control::Control;
+use crate::engine::error::Error;
+use crate::engine::purge::run::Running;
+use crate::engine::report::{CampaignReport, Outcome};
+use crate::model::campaign::Campaign;
+use crate::model::pace::Lanes;
+use crate::model::position::Position;
+use crate::model::run::{RunState, Target};
+use crate::model::walk::Walk;
+use crate::store::db::{Backend, StoreError};
+use crate::store::ledger::leases::Lease;
+use crate::store::ledger::{CampaignRow, leases};
+use crate::store::scan::choose;
+use crate::store::scan::choose::Course;
+use crate::store::scan::walker::Walker;
+use crate::store::scan::window::Scope;
+
+impl Running<'_> {
+    /// Works on one campaign: takes its lease, removes its numbers, and closes its row in the ledger.
+    pub(super) fn campaign(
+        &mut self,
+        row: CampaignRow,
+        target: Target,
+        control: &mut Control<'_>,
+    ) -> (CampaignReport, Outcome) {
+        let mut report = CampaignReport::from_row(&row, target);
+        self.began = (self.open.retries.total(), self.open.held);
+        let outcome = self.leased(row, target, &mut report, control).unwrap_or_else(Outcome::Failed);
+        let outcome = self.not_after_the_first_row(outcome);
+        (report.retries, report.throttled) = self.retries_and_held(&report);
+        report.state = outcome.state();
+        report.reason = outcome.reason();
+        let outcome = match self.close(&report, &outcome) {
+            Ok(()) => outcome,
+            // The first error is the one to tell.
+            Err(_) if matches!(outcome, Outcome::Failed(_)) => outcome,
+            Err(error) => Outcome::Failed(error.into()),
+        };
+        (report, outcome)
+    }
+
+    /// Of the campaign under way, an earlier process of the same run included.
+    pub(super) fn retries_and_held(&self, report: &CampaignReport) -> (i64, Duration) {
+        let (retries, held) = self.began;
+        (report.retries + self.open.retries.total() - retries, report.throttled + self.open.held.saturating_sub(held))
+    }
+
+    fn leased(
+        &mut self,
+        row: CampaignRow,
+        target: Target,
+        report: &mut CampaignReport,
+        control: &mut Control<'_>,
+    ) -> Result<Outcome, Error> {
+        let cursor = row.cursor.clone();
+        let known_walk = row.walk.as_deref().and_then(Walk::from_column);
+        if !self.open.is_request() {
+            self.open.books.campaign = Some(CampaignRow { state: RunState::Running.as_str().to_owned(), ..row });
+        }
+        let campaign = match self.found.take() {
+            Some(campaign) => campaign,
+            None => self.find_campaign(target)?,
+        };
+        if !self.open.is_request() {
+            let (run_id, now) = (self.open.books.run.id, self.open.engine.store.clock().timestamp());
+            if let Lease::HeldBy(holder) =
+                self.open.retry(|conn| leases::take(conn, target.campaign_id, run_id, now))?
+            {
+                return Ok(Outcome::Refused(Error::locked(target.campaign_id, *holder)));
+            }
+        }
+        self.chunks(&campaign, (known_walk, cursor), report, control)
+    }
+
+    fn chunks(
+        &mut self,
+        campaign: &Campaign,
+        (known_walk, cursor): (Option<Walk>, Option<String>),
+        report: &mut CampaignReport,
+        control: &mut Control<'_>,
+    ) -> Result<Outcome, Error> {
+        if self.open.engine.rules.bars_campaign(campaign.status) {
+            return Ok(Outcome::Refused(Error::CampaignExecuting));
+        }
+        let criteria = self.criteria();
+        let backend = self.open.engine.store.backend();
+        let from = cursor.as_deref().map(str::parse::<Position>).transpose().map_err(StoreError::from)?;
+        // A cursor means a place on the walk that it was made on.
+        let known = known_walk.or_else(|| Walk::of_value(&criteria)).or_else(|| from.as_ref().map(Walk::of_cursor));
+        let Course { walk, rows_per_match, few } = match known {
+            Some(walk) => Course::on(walk),
+            None => self.open.retry(|conn| choose::choose(conn, campaign.id, &criteria))?,
+        };
+        report.walk = Some(walk);
+        if let Some(row) = &mut self.open.books.campaign {
+            row.walk = Some(walk.as_str().to_owned());
+        }
+        let scope = Scope { campaign: campaign.id, criteria: &criteria, walk, backend };
+        let mut walker = Walker::new(scope, self.open.sizer.size(), rows_per_match, from);
+        // SQLite has another connection in no time, and a pause to be made use of.
+        let few = few && backend != Backend::Sqlite && self.open.engine.pace.lanes == Lanes::ONE;
+        if self.open.is_request() || few {
+            self.one_by_one(&mut walker, report, control)
+        } else {
+            self.side_by_side(walker, report, control)
+        }
+    }
+
+    /// Closes a campaign's row, and gives its lease back.
+    fn close(&mut self, report: &CampaignReport, outcome: &Outcome) -> Result<(), StoreError> {
+        let Some(row) = &mut self.open.books.campaign else { return Ok(()) };
+        row.retries = report.retries;
+        (row.sql_ms, row.slowest_chunk_ms, row.throttled_ms) =
+            (ms(report.sql), ms(report.slowest_chunk), ms(report.throttled));
+        self.open.close_campaign(outcome)?;
+        let (run_id, campaign) = (self.open.books.run.id, report.target.campaign_id);
+        self.open.retry(|conn| leases::release(conn, campaign, run_id))
+    }
+}
+
+pub(super) fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

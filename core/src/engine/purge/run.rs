@@ -1,0 +1,283 @@
+//! A run: it is opened in the ledger, goes through its campaigns, and ends.
+
+use std::time::Duration;
+
+use crate::engine::control::{Control, Engine};
+use crate::engine::error::Error;
+use crate::engine::open_run::{OpenRun, beside_a_heartbeat};
+use crate::engine::report::{CampaignReport, Outcome, PurgeReport};
+use crate::engine::{preview, report};
+use crate::model::bounds::{Bounds, Share};
+use crate::model::campaign::{Campaign, CampaignId, VdnId};
+use crate::model::criteria::Criteria;
+use crate::model::run::{NewRun, RunKind, RunState, Target};
+use crate::model::stop_reason::StopReason;
+use crate::store::db::{StoreError, Transient};
+use crate::store::ledger::{Books, CampaignRow, RunRow, controls, runs};
+use crate::store::tables::{campaigns, drift, numbers};
+
+/// Removes what a run asks for, in chunks, each one transaction.
+///
+/// # Errors
+/// Only while nothing has begun: no such campaign (where the run has one), another run has its key, or the database cannot
+/// be reached. After that the report says how the run ended.
+pub fn purge(engine: &Engine, new: &NewRun, control: &mut Control<'_>) -> Result<PurgeReport, Error> {
+    purge_as(engine, engine.store.ids().next_id(), new, control)
+}
+
+/// As [`purge`], under this id.
+pub(super) fn purge_as(
+    engine: &Engine,
+    run_id: i64,
+    new: &NewRun,
+    control: &mut Control<'_>,
+) -> Result<PurgeReport, Error> {
+    let row = RunRow::new(run_id, new, engine.store.clock().timestamp())?;
+    let plan = Plan {
+        criteria: new.criteria.clone(),
+        bounds: new.bounds,
+        campaigns: new.targets.iter().map(|target| CampaignRow::new(row.id, *target)).collect(),
+    };
+    let mut run = Running::new(engine, plan, Books { run: row, campaign: None, saved: false });
+    if let [target] = new.targets[..] {
+        run.found = Some(run.find_campaign(target)?);
+    }
+    if !run.open.is_request() {
+        let campaigns = run.plan.campaigns.clone();
+        run.open.open(&campaigns).map_err(|error| key_taken(error, new))?;
+    }
+    let outcome = run.work(control);
+    let report = run.finish(outcome);
+    // A request finds out with its first row in the ledger, whatever it says.
+    if let Outcome::Failed(Error::Store(StoreError::KeyTaken)) = report.outcome {
+        return Err(key_taken(StoreError::KeyTaken, new));
+    }
+    Ok(report)
+}
+
+/// The database does not say portably which of the two keys it was: the caller looks both up.
+fn key_taken(error: StoreError, new: &NewRun) -> Error {
+    match (error, new.key.as_deref().or(new.idempotency_key())) {
+        (StoreError::KeyTaken, Some(key)) => Error::KeyTaken(key.to_owned()),
+        (error, _) => error.into(),
+    }
+}
+
+/// Goes on with a run that was stopped, failed, or whose process died, from where it was.
+///
+/// # Errors
+/// [`Error::NotResumable`], or the database cannot be reached. After that the report says how the run ended.
+pub fn resume(engine: &Engine, run_id: i64, bounds: Bounds, control: &mut Control<'_>) -> Result<PurgeReport, Error> {
+    let now = engine.store.clock().timestamp();
+    let refuse = |reason: String| Error::NotResumable { run_id, reason };
+    let mut conn = engine.store.connection()?;
+    runs::interrupt_dead(&mut conn, now)?;
+    let found = runs::find_row(&mut conn, run_id)?.ok_or_else(|| refuse("it is not in the ledger".to_owned()))?;
+    match RunState::from_column(&found.state) {
+        Some(RunState::Stopped | RunState::Failed | RunState::Interrupted) => {}
+        Some(state) if state.is_active() => {
+            return Err(refuse(format!(
+                "it is {state}; {} last reported at {} UTC, and is taken for dead after {} seconds without a word",
+                found.owner,
+                found.heartbeat_at,
+                runs::DEAD_AFTER.num_seconds()
+            )));
+        }
+        _ => return Err(refuse(format!("it is {}: there is nothing left of it to do", found.state))),
+    }
+    if [RunKind::Restore, RunKind::Prune].iter().any(|kind| kind.as_str() == found.kind) {
+        return Err(refuse(format!("a {} goes on when the same command is given again", found.kind)));
+    }
+    let plan = Plan::of(&found, runs::campaign_rows(&mut conn, run_id)?, bounds)?;
+    let taken = runs::take_over(&mut conn, &found, now)?;
+    let row = taken.ok_or_else(|| refuse("somebody else has just taken it over".to_owned()))?;
+    // A cancel that has ended the run is spent; one that its dead process never heard still stands.
+    if found.state != RunState::Interrupted.as_str() {
+        controls::forget(&mut conn, run_id)?;
+    }
+    drop(conn);
+    let mut run = Running::new(engine, plan, Books { run: row, campaign: None, saved: true });
+    let outcome = run.work(control);
+    Ok(run.finish(outcome))
+}
+
+/// What a run has to do, wherever it comes from.
+struct Plan {
+    criteria: Criteria,
+    bounds: Bounds,
+    /// In the order in which they are worked on.
+    campaigns: Vec<CampaignRow>,
+}
+
+impl Plan {
+    /// The plan of a run that is in the ledger.
+    fn of(run: &RunRow, mut campaigns: Vec<CampaignRow>, bounds: Bounds) -> Result<Self, Error> {
+        let unreadable = |what: &dyn std::fmt::Display| StoreError::Unreadable(format!("run {}: {what}", run.id));
+        let criteria = serde_json::from_str(&run.criteria).map_err(|error| unreadable(&error))?;
+        let is_request = run.kind == RunKind::Request.as_str();
+        // A request has one campaign and no row for it: its own row says where it was.
+        if let (true, Some(campaign)) = (is_request, run.campaign_id) {
+            let vdn_id = VdnId::try_from(i64::from(run.vdn_id)).map_err(|error| unreadable(&error))?;
+            let campaign_id = CampaignId::try_from(campaign).map_err(|error| unreadable(&error))?;
+            let row = CampaignRow::new(run.id, Target { vdn_id, campaign_id });
+            campaigns = vec![CampaignRow { cursor: run.cursor.clone(), ..row }];
+        }
+        Ok(Self { criteria, bounds, campaigns })
+    }
+}
+
+/// A run in progress.
+pub(super) struct Running<'a> {
+    pub(super) open: OpenRun<'a>,
+    plan: Plan,
+    /// The campaign of a run that has one: it was looked for before the run was opened.
+    pub(super) found: Option<Campaign>,
+    /// The run's retries and time held when the campaign under way was begun.
+    pub(super) began: (i64, Duration),
+    done: Vec<CampaignReport>,
+}
+
+impl<'a> Running<'a> {
+    fn new(engine: &'a Engine, plan: Plan, books: Books) -> Self {
+        Self { open: OpenRun::new(engine, books), plan, found: None, began: (0, Duration::ZERO), done: Vec::new() }
+    }
+
+    pub(super) fn criteria(&self) -> Criteria {
+        self.plan.criteria.clone()
+    }
+
+    /// Numbers that may still go.
+    pub(super) fn rows_left(&self) -> Option<i64> {
+        self.plan.bounds.max_rows.map(|max| max - self.open.books.run.deleted)
+    }
+
+    pub(super) fn max_rows(&self) -> StopReason {
+        StopReason::MaxRows(self.plan.bounds.max_rows.unwrap_or_default())
+    }
+
+    /// The work itself, with a heartbeat beside it.
+    fn work(&mut self, control: &mut Control<'_>) -> Outcome {
+        if self.open.is_request() {
+            return self.all_campaigns(control).unwrap_or_else(Outcome::Failed);
+        }
+        let (engine, run_id) = (self.open.engine, self.open.books.run.id);
+        beside_a_heartbeat(engine, run_id, || self.all_campaigns(control).unwrap_or_else(Outcome::Failed))
+    }
+
+    fn all_campaigns(&mut self, control: &mut Control<'_>) -> Result<Outcome, Error> {
+        if let Some(refused) = self.check_before_the_first_row()? {
+            return Ok(self.not_after_the_first_row(Outcome::Refused(refused)));
+        }
+        let mut outcomes = Vec::new();
+        for row in std::mem::take(&mut self.plan.campaigns) {
+            let target = target(&row)?;
+            let (report, outcome) = if row.state == RunState::Succeeded.as_str() {
+                (CampaignReport::from_row(&row, target), Outcome::Succeeded)
+            } else {
+                self.campaign(row, target, control)
+            };
+            let ends = ends_the_run(&outcome);
+            self.done.push(report);
+            outcomes.push((target.campaign_id, outcome));
+            if ends {
+                break;
+            }
+        }
+        Ok(report::combine(outcomes))
+    }
+
+    /// What keeps a sweep from its first row: tables that differ, a bound that is exceeded.
+    fn check_before_the_first_row(&mut self) -> Result<Option<Error>, Error> {
+        if !self.open.is_request() {
+            if let Some(refused) = self.open.refused_by_tables()? {
+                return Ok(Some(refused));
+            }
+            if self.open.books.run.archive_history
+                && let Some(difference) = self.open.retry(drift::find)?
+            {
+                return Ok(Some(Error::HistoryDrift(difference)));
+            }
+        }
+        if !self.plan.bounds.any() || self.open.books.run.chunks > 0 {
+            return Ok(None);
+        }
+        let mut shares = Vec::new();
+        for row in &self.plan.campaigns {
+            let target = target(row)?;
+            let (engine, criteria, count_all) =
+                (self.open.engine, &self.plan.criteria, self.plan.bounds.max_percent.is_some());
+            let found = self.open.retry(|conn| {
+                let preview = match preview::look(engine, conn, target, criteria, &|| false) {
+                    Err(Error::Store(error)) => return Err(error),
+                    // What becomes of a campaign that is not there is told when its turn comes.
+                    Err(_) | Ok(None) => return Ok(None),
+                    Ok(Some(preview)) => preview,
+                };
+                let all = if count_all { numbers::count(conn, target.campaign_id)? } else { 0 };
+                Ok(Some((preview.removable, all)))
+            })?;
+            let Some((removable, all)) = found else { continue };
+            shares.push(Share { campaign_id: target.campaign_id, removable, all });
+        }
+        Ok(self.plan.bounds.check(&shares).err().map(Error::Bound))
+    }
+
+    /// A run that is resumed has removed something: what would have refused it ends it in a way that can be resumed.
+    pub(super) fn not_after_the_first_row(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Refused(Error::CampaignExecuting)
+                if self.open.books.run.chunks > 0 && self.is_of_one_campaign() =>
+            {
+                Outcome::Stopped(StopReason::CampaignExecuting)
+            }
+            Outcome::Refused(error) if self.open.books.run.chunks > 0 && self.is_of_one_campaign() => {
+                Outcome::Failed(error)
+            }
+            other => other,
+        }
+    }
+
+    /// Where there are several, one may be refused before its first row though others are done.
+    fn is_of_one_campaign(&self) -> bool {
+        self.open.books.run.campaign_id.is_some()
+    }
+
+    pub(super) fn find_campaign(&mut self, target: Target) -> Result<Campaign, Error> {
+        let Target { vdn_id: vdn, campaign_id: campaign } = target;
+        let found = self.open.retry(|conn| campaigns::find(conn, vdn, campaign))?;
+        found.ok_or(Error::NoSuchCampaign { vdn, campaign })
+    }
+
+    fn finish(mut self, outcome: Outcome) -> PurgeReport {
+        let run = &self.open.books.run;
+        let mut report = PurgeReport {
+            run_id: run.id,
+            counts: run.counts(),
+            chunks: run.chunks,
+            retries: 0,
+            campaigns: std::mem::take(&mut self.done),
+            outcome,
+        };
+        let code = self.open.is_request().then(|| report.result_code());
+        report.outcome = self.open.end(report.outcome, code);
+        report.retries = self.open.retries.total();
+        report
+    }
+}
+
+/// A stop is meant for the whole run, and without a database there is no point in trying the next campaign.
+fn ends_the_run(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Stopped(reason) => *reason != StopReason::CampaignExecuting,
+        Outcome::Failed(Error::Store(error)) => {
+            matches!(error, StoreError::RunLost(_) | StoreError::KeyTaken | StoreError::Busy { .. })
+                || error.is_transient() == Some(Transient::ConnectionLost)
+        }
+        Outcome::Failed(_) | Outcome::Refused(_) | Outcome::Succeeded => false,
+    }
+}
+
+fn target(row: &CampaignRow) -> Result<Target, Error> {
+    let vdn_id = VdnId::try_from(i64::from(row.vdn_id))?;
+    Ok(Target { vdn_id, campaign_id: CampaignId::try_from(row.campaign_id)? })
+}

@@ -1,0 +1,182 @@
+//! What a run did.
+
+use std::time::Duration;
+
+use crate::engine::error::Error;
+use crate::model::campaign::CampaignId;
+use crate::model::result_code::ResultCode;
+use crate::model::run::{Counts, RunState, Target};
+use crate::model::stop_reason::StopReason;
+use crate::model::walk::Walk;
+use crate::store::ledger::{CampaignRow, RunEnd};
+
+/// How a run ended, or a campaign of it.
+#[derive(Debug)]
+pub enum Outcome {
+    /// All that matched has been looked at.
+    Succeeded,
+    /// Between two chunks.
+    Stopped(StopReason),
+    /// Before the first row.
+    Refused(Error),
+    /// By an error. What was committed by then is counted.
+    Failed(Error),
+}
+
+impl Outcome {
+    /// The state of the ledger that says the same.
+    #[must_use]
+    pub fn state(&self) -> RunState {
+        match self {
+            Self::Succeeded => RunState::Succeeded,
+            Self::Stopped(_) => RunState::Stopped,
+            Self::Refused(_) => RunState::Refused,
+            Self::Failed(_) => RunState::Failed,
+        }
+    }
+
+    /// How the run's row says it.
+    pub(crate) fn run_end(&self, result_code: Option<ResultCode>) -> RunEnd {
+        let (stop_reason, error) = match self {
+            Self::Failed(error) => (None, Some(error.to_string())),
+            other => (other.reason(), None),
+        };
+        RunEnd { state: self.state(), stop_reason, error, result_code }
+    }
+
+    /// Why it is not a success.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Succeeded => None,
+            Self::Stopped(reason) => Some(reason.to_string()),
+            Self::Refused(error) | Self::Failed(error) => Some(error.to_string()),
+        }
+    }
+}
+
+/// What a run did in one campaign.
+#[derive(Debug)]
+pub struct CampaignReport {
+    /// The campaign.
+    pub target: Target,
+    /// How it ended there.
+    pub state: RunState,
+    /// Why it is not a success.
+    pub reason: Option<String>,
+    /// What was committed there, by an earlier process of the same run included.
+    pub counts: Counts,
+    /// Chunks committed there.
+    pub chunks: i64,
+    /// Attempts that had to be made again.
+    pub retries: i64,
+    /// Which index led. `None` when it ended before one was chosen.
+    pub walk: Option<Walk>,
+    /// Time spent in chunks.
+    pub sql: Duration,
+    /// Time held by throttles and people.
+    pub throttled: Duration,
+    /// How long the first chunk of this process took.
+    pub first_chunk: Duration,
+    /// How long the last chunk took.
+    pub last_chunk: Duration,
+    /// How long the slowest chunk took.
+    pub slowest_chunk: Duration,
+}
+
+impl CampaignReport {
+    /// What an earlier process of the run has done there.
+    pub(crate) fn from_row(row: &CampaignRow, target: Target) -> Self {
+        let ms = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+        Self {
+            target,
+            state: RunState::from_column(&row.state).unwrap_or(RunState::Planned),
+            reason: None,
+            counts: row.counts(),
+            chunks: row.chunks,
+            retries: row.retries,
+            walk: row.walk.as_deref().and_then(Walk::from_column),
+            sql: ms(row.sql_ms),
+            throttled: ms(row.throttled_ms),
+            first_chunk: Duration::ZERO,
+            last_chunk: Duration::ZERO,
+            slowest_chunk: ms(row.slowest_chunk_ms),
+        }
+    }
+
+    pub(crate) fn add(&mut self, counts: &Counts, took: Duration) {
+        if self.first_chunk.is_zero() {
+            self.first_chunk = took;
+        }
+        self.counts += *counts;
+        self.chunks += 1;
+        self.sql += took;
+        self.last_chunk = took;
+        self.slowest_chunk = self.slowest_chunk.max(took);
+    }
+}
+
+/// What a run did.
+#[derive(Debug)]
+pub struct PurgeReport {
+    /// The run's id in the ledger.
+    pub run_id: i64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was committed.
+    pub counts: Counts,
+    /// Chunks committed.
+    pub chunks: i64,
+    /// Attempts that had to be made again.
+    pub retries: i64,
+    /// Each campaign that was begun, in order.
+    pub campaigns: Vec<CampaignReport>,
+}
+
+impl PurgeReport {
+    /// The result code of the contract.
+    #[must_use]
+    pub fn result_code(&self) -> ResultCode {
+        match &self.outcome {
+            Outcome::Refused(error) | Outcome::Failed(error) => error.into(),
+            Outcome::Stopped(StopReason::CampaignExecuting) if self.counts.deleted == 0 => ResultCode::StateForbids,
+            Outcome::Succeeded | Outcome::Stopped(_) => result_code(&self.counts),
+        }
+    }
+}
+
+/// Something matches and all of it is barred: 0200028 (contract, section 2).
+pub(crate) fn result_code(counts: &Counts) -> ResultCode {
+    if counts.deleted == 0 && counts.barred.total() > 0 { ResultCode::StateForbids } else { ResultCode::Success }
+}
+
+/// The outcome of a run from those of its campaigns: a bad campaign does not stop the rest, and is not hidden by it.
+pub(crate) fn combine(mut outcomes: Vec<(CampaignId, Outcome)>) -> Outcome {
+    if outcomes.len() == 1 {
+        return outcomes.remove(0).1;
+    }
+    let campaigns = outcomes.len();
+    let mut failed = Vec::new();
+    let mut refused = Vec::new();
+    for (campaign, outcome) in outcomes {
+        match outcome {
+            Outcome::Failed(error) => failed.push((campaign, error.to_string())),
+            // Nobody has decided that these are to stay as they are.
+            Outcome::Refused(error @ (Error::Locked { .. } | Error::HistoryDrift(_))) if campaigns > 1 => {
+                failed.push((campaign, error.to_string()));
+            }
+            Outcome::Refused(error) => refused.push(error),
+            // One campaign that begins to execute says nothing about the others; any other reason ended the run.
+            Outcome::Stopped(reason) if reason != StopReason::CampaignExecuting => return Outcome::Stopped(reason),
+            Outcome::Stopped(_) | Outcome::Succeeded => {}
+        }
+    }
+    if !failed.is_empty() {
+        return Outcome::Failed(Error::Campaigns { all: failed.len() == campaigns, failed });
+    }
+    let all_refused = refused.len() == campaigns;
+    match refused.into_iter().next() {
+        Some(error) if all_refused => Outcome::Refused(error),
+        _ => Outcome::Succeeded,
+    }
+}

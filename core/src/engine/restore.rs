@@ -1,0 +1,291 @@
+//! Takes back a run: the numbers that it archived return to `call_data` as they were.
+
+use std::ops::ControlFlow;
+
+use serde::Serialize;
+
+use crate::engine::control::{Control, Engine};
+use crate::engine::error::{Clashes, Error};
+use crate::engine::history_chunks::{Break, HistoryReport, PREVIEW_WINDOW, take_all};
+use crate::engine::open_run::{OpenRun, beside_a_heartbeat};
+use crate::engine::report::Outcome;
+use crate::failpoint::fail_point;
+use crate::model::campaign::{CampaignId, VdnId};
+use crate::model::run::{Counts, Run, RunKind, RunState, Target};
+use crate::model::stop_reason::StopReason;
+use crate::store::db::{StoreError, storage};
+use crate::store::ledger::leases::Lease;
+use crate::store::ledger::{Books, CampaignRow, Origin, RunRow, leases, runs};
+use crate::store::tables::history::{Scope, Walker, Which};
+use crate::store::tables::{campaigns, drift};
+
+/// A wish to take a run back.
+#[derive(Debug, Clone)]
+pub struct Restore {
+    /// The run that archived the numbers.
+    pub run_id: i64,
+    /// Who asks.
+    pub actor: String,
+    /// Whether numbers may return into an executing campaign, whose dialler will call them.
+    pub into_executing: bool,
+}
+
+/// What a restore would do, if it began now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestorePreview {
+    /// The run that archived the numbers.
+    pub run_id: i64,
+    /// Numbers of it that are in history.
+    pub numbers: i64,
+    /// Those of them that cannot return because their key is taken.
+    pub clashes: Clashes,
+    /// Campaigns that the numbers would return to, with how many.
+    pub campaigns: Vec<CampaignShare>,
+    /// Numbers that the run archived and whose retention has ended: they do not return.
+    pub pruned: i64,
+    /// Why the restore would be refused.
+    pub refused: Option<String>,
+}
+
+/// What would return to one campaign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CampaignShare {
+    /// The campaign.
+    #[serde(flatten)]
+    pub target: Target,
+    /// Numbers that would return to it.
+    pub numbers: i64,
+}
+
+/// A clash that is named, of all that there are.
+const CLASHES_NAMED: usize = 20;
+
+/// Looks what would return, and whether anything forbids it. `stop` is asked before each window; a preview that is
+/// stopped is `None`.
+///
+/// # Errors
+/// [`Error::NotRestorable`], or the database's.
+pub fn preview(engine: &Engine, wish: &Restore, stop: &dyn Fn() -> bool) -> Result<Option<RestorePreview>, Error> {
+    let (source, targets) = find_source(engine, wish.run_id)?;
+    let Some((shares, clashes)) = look(engine, wish.run_id, &targets, stop)? else { return Ok(None) };
+    let refused = match forbidden(engine, &targets, wish.into_executing)? {
+        Some(error) => Some(error.to_string()),
+        None => (clashes.count > 0).then(|| Error::Clash(clashes.clone()).to_string()),
+    };
+    Ok(Some(RestorePreview {
+        run_id: wish.run_id,
+        numbers: shares.iter().map(|share| share.numbers).sum(),
+        clashes,
+        campaigns: shares,
+        pruned: source.pruned,
+        refused,
+    }))
+}
+
+/// Moves a run's numbers from history back to `call_data`, in chunks, each one transaction.
+///
+/// What is left when it ends early is still in history: the same wish goes on with it.
+///
+/// # Errors
+/// Only while nothing has begun: [`Error::NotRestorable`], or the database cannot be reached. After that the report says
+/// how it ended.
+pub fn restore(engine: &Engine, wish: &Restore, control: &mut Control<'_>) -> Result<HistoryReport, Error> {
+    let (store, now) = (&engine.store, engine.store.clock().timestamp());
+    runs::interrupt_dead(&mut *store.connection()?, now)?;
+    let (_, targets) = find_source(engine, wish.run_id)?;
+    let origin = Origin {
+        kind: RunKind::Restore,
+        policy: None,
+        actor: &wish.actor,
+        targets: &targets,
+        criteria: format!(r#"{{"restoredRun":{}}}"#, wish.run_id),
+        archive_history: false,
+    };
+    let row = RunRow::opened(store.ids().next_id(), origin, now);
+    let rows: Vec<CampaignRow> = targets.iter().map(|target| CampaignRow::new(row.id, *target)).collect();
+    let mut run = OpenRun::new(engine, Books { run: row, campaign: None, saved: false });
+    run.open(&rows)?;
+    let run_id = run.books.run.id;
+    let outcome = beside_a_heartbeat(engine, run_id, || {
+        let outcome = under_leases(&mut run, wish, &targets, rows, control).unwrap_or_else(Outcome::Failed);
+        for target in &targets {
+            // A lease that stays behind ends with the run.
+            if let Err(error) = run.retry(|conn| leases::release(conn, target.campaign_id, run_id)) {
+                tracing::warn!(campaign = %target.campaign_id, %error, "the lease was not given back");
+            }
+        }
+        outcome
+    });
+    let outcome = run.end(outcome, None);
+    let (numbers, chunks) = (run.books.run.matched, run.books.run.chunks);
+    Ok(HistoryReport { run_id, outcome, numbers, chunks, retries: run.retries.total() })
+}
+
+/// The run, when there is something of it to take back, and its campaigns.
+fn find_source(engine: &Engine, run_id: i64) -> Result<(Run, Vec<Target>), Error> {
+    let refuse = |reason: String| Error::NotRestorable { run_id, reason };
+    let mut conn = engine.store.connection()?;
+    let run = runs::find(&mut conn, run_id)?.ok_or_else(|| refuse("it is not in the ledger".to_owned()))?;
+    let now = engine.store.clock().timestamp();
+    if leases::is_alive(&run, now) {
+        return Err(refuse(format!("it is {}; wait until it has ended, or cancel it", run.state)));
+    }
+    if [RunKind::Restore, RunKind::Prune].iter().any(|kind| kind.as_str() == run.kind) {
+        return Err(refuse(format!("it is a {}: only runs that archive can be taken back", run.kind)));
+    }
+    let left = run.counts.archived - run.restored - run.pruned;
+    if left <= 0 {
+        let Counts { deleted, archived, .. } = run.counts;
+        return Err(refuse(match (archived, run.pruned) {
+            (0, _) if deleted > 0 => format!("its {deleted} number(s) were deleted without archive: they are gone"),
+            (0, _) => "it removed nothing".to_owned(),
+            (_, 0) => format!("all its {archived} archived number(s) have been restored"),
+            (_, pruned) => format!(
+                "{pruned} of its {archived} archived number(s) were pruned from history, and {} restored: none is left",
+                run.restored
+            ),
+        }));
+    }
+    let target = |vdn: i32, campaign: i64| -> Result<Target, Error> {
+        Ok(Target { vdn_id: VdnId::try_from(i64::from(vdn))?, campaign_id: CampaignId::try_from(campaign)? })
+    };
+    let targets = if let Some(campaign) = run.campaign_id {
+        vec![target(run.vdn_id, campaign)?]
+    } else {
+        let rows = runs::campaigns(&mut conn, run_id)?;
+        let archived = rows.iter().filter(|row| row.counts.archived > 0);
+        archived.map(|row| target(row.vdn_id, row.campaign_id)).collect::<Result<_, _>>()?
+    };
+    Ok((run, targets))
+}
+
+/// What keeps the whole restore from its first row, clashes aside.
+fn forbidden(engine: &Engine, targets: &[Target], into_executing: bool) -> Result<Option<Error>, Error> {
+    let mut conn = engine.store.connection()?;
+    if let Some(table) = storage::find_unsafe(&mut conn)?.into_iter().next() {
+        return Ok(Some(StoreError::from(table).into()));
+    }
+    if let Some(difference) = drift::find(&mut conn)? {
+        return Ok(Some(Error::HistoryDrift(difference)));
+    }
+    for Target { vdn_id: vdn, campaign_id: campaign } in targets.iter().copied() {
+        match campaigns::find(&mut conn, vdn, campaign)? {
+            None => return Ok(Some(Error::NoSuchCampaign { vdn, campaign })),
+            Some(found) if !into_executing && engine.rules.bars_campaign(found.status) => {
+                return Ok(Some(Error::IntoExecuting(campaign)));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+type Found = (Vec<CampaignShare>, Clashes);
+
+/// Counts what would return, and what clashes. `None`: stopped.
+fn look(engine: &Engine, run_id: i64, targets: &[Target], stop: &dyn Fn() -> bool) -> Result<Option<Found>, Error> {
+    let mut conn = engine.store.connection()?;
+    let (mut shares, mut clashes) = (Vec::new(), Clashes::default());
+    for target in targets {
+        let scope = Scope { campaign_id: target.campaign_id.get(), which: Which::OfRun(run_id) };
+        let mut walker = Walker::new(scope, PREVIEW_WINDOW);
+        let mut numbers = 0;
+        while let Some(window) = walker.window(&mut conn)? {
+            if stop() {
+                return Ok(None);
+            }
+            numbers += window.rows;
+            let wanted = i64::try_from(CLASHES_NAMED - clashes.first.len()).unwrap_or(0);
+            let (taken, ids) = scope.taken(&mut conn, &window, wanted)?;
+            clashes.count += taken;
+            clashes.first.extend(ids.into_iter().map(|id| (scope.campaign_id, id)));
+            if walker.advance(&window) {
+                break;
+            }
+        }
+        shares.push(CampaignShare { target: *target, numbers });
+    }
+    Ok(Some((shares, clashes)))
+}
+
+fn under_leases(
+    run: &mut OpenRun<'_>,
+    wish: &Restore,
+    targets: &[Target],
+    rows: Vec<CampaignRow>,
+    control: &mut Control<'_>,
+) -> Result<Outcome, Error> {
+    let (engine, run_id) = (run.engine, run.books.run.id);
+    for target in targets {
+        let now = engine.store.clock().timestamp();
+        if let Lease::HeldBy(holder) = run.retry(|conn| leases::take(conn, target.campaign_id, run_id, now))? {
+            return Ok(Outcome::Refused(Error::locked(target.campaign_id, *holder)));
+        }
+    }
+    if let Some(error) = forbidden(engine, targets, wish.into_executing)? {
+        return Ok(Outcome::Refused(error));
+    }
+    // A look is quick; whoever wants the end is heard before the first chunk.
+    if let Some((_, clashes)) = look(engine, wish.run_id, targets, &|| false)?
+        && clashes.count > 0
+    {
+        return Ok(Outcome::Refused(Error::Clash(clashes)));
+    }
+    for (target, row) in targets.iter().zip(rows) {
+        run.books.campaign = Some(CampaignRow { state: RunState::Running.as_str().to_owned(), ..row });
+        let stopped = one_campaign(run, wish, *target, control);
+        let outcome = match stopped {
+            Ok(None) => Outcome::Succeeded,
+            Ok(Some(reason)) => Outcome::Stopped(reason),
+            Err(error) => Outcome::Failed(error),
+        };
+        run.close_campaign(&outcome)?;
+        if !matches!(outcome, Outcome::Succeeded) {
+            return Ok(outcome);
+        }
+    }
+    Ok(Outcome::Succeeded)
+}
+
+fn one_campaign(
+    run: &mut OpenRun<'_>,
+    wish: &Restore,
+    target: Target,
+    control: &mut Control<'_>,
+) -> Result<Option<StopReason>, Error> {
+    let engine = run.engine;
+    let scope = Scope { campaign_id: target.campaign_id.get(), which: Which::OfRun(wish.run_id) };
+    let taken = |error: Error| -> Result<Error, Error> {
+        let unique = matches!(&error, Error::Store(StoreError::Database(error)) if is_key_taken(error));
+        if !unique {
+            return Ok(error);
+        }
+        // A number with the same key came after the look.
+        let Some((_, clashes)) = look(engine, wish.run_id, &[target], &|| false)? else { return Ok(error) };
+        Ok(if clashes.count > 0 { Error::Clash(clashes) } else { error })
+    };
+    let stopped = take_all(run, scope, control, |conn, window| {
+        // Held until COMMIT: the campaign neither goes nor begins to execute meanwhile.
+        let Some(status) = campaigns::lock_status(conn, target.campaign_id)? else {
+            let gone = Error::NoSuchCampaign { vdn: target.vdn_id, campaign: target.campaign_id };
+            return Ok(ControlFlow::Break(Break::Fail(gone)));
+        };
+        if !wish.into_executing && engine.rules.bars_campaign(status) {
+            return Ok(ControlFlow::Break(Break::Stop(StopReason::CampaignExecuting)));
+        }
+        fail_point!("locked");
+        let restored = scope.restore(conn, window, wish.run_id)?;
+        Ok(ControlFlow::Continue(Counts { matched: restored, ..Counts::default() }))
+    });
+    match stopped {
+        Err(error) => Err(taken(error)?),
+        stopped => stopped,
+    }
+}
+
+fn is_key_taken(error: &diesel::result::Error) -> bool {
+    use diesel::result::{DatabaseErrorKind, Error};
+    matches!(error, Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _))
+}

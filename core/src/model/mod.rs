@@ -1,0 +1,18 @@
+//! The terms of the domain, parsed: a value of one of these types is valid. Nothing here speaks SQL.
+
+pub mod age;
+pub mod bounds;
+pub mod campaign;
+pub mod criteria;
+pub mod invalid;
+pub mod number;
+pub mod pace;
+pub(crate) mod position;
+pub mod recycle_at;
+pub mod result_code;
+pub mod rules;
+pub mod run;
+pub mod schedule;
+pub mod stop_reason;
+pub mod time_window;
+pub mod walk;

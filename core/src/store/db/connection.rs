@@ -1,0 +1,200 @@
+//! Connections to the three databases: which one a URL means, how it is set up, and the pool.
+
+use std::fmt;
+use std::time::Duration;
+
+use diesel::connection::{Connection as _, SimpleConnection};
+use diesel::r2d2::R2D2Connection as _;
+use diesel::{QueryResult, SqliteConnection};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::backend::Backend;
+use crate::store::db::database_url::{sqlite_uri, without_password};
+use crate::store::db::{AnyConnection, StoreError};
+
+/// Opens connections for the pool. Diesel's derived `establish` would try each backend in turn and hide the
+/// driver's error.
+#[derive(Clone)]
+pub struct ConnectionManager {
+    url: SecretString,
+    /// The URL without its password.
+    shown: String,
+    backend: Backend,
+    create: bool,
+}
+
+/// Shows no password.
+impl fmt::Debug for ConnectionManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConnectionManager({})", self.shown)
+    }
+}
+
+/// How long a statement waits for a lock before it fails and is retried. Long enough for another program's
+/// transaction to end, short enough to be noticed.
+const LOCK_WAIT: &str = "5s";
+
+/// What one statement may keep in PostgreSQL's memory, at most. A chunk's rows are kept between the delete and the copy, and
+/// counted at the end: at the server's own 4 MB they go through a temporary file.
+const WORK_MEM: &str = "16MB";
+
+/// Pages of 4 KiB in SQLite's log before they are copied into the file. A chunk changes several thousand pages, many of
+/// them the next chunk's too; at SQLite's own 1,000 each commit would copy them.
+const SQLITE_CHECKPOINT_PAGES: u32 = 10_000;
+
+/// What a connection to SQLite keeps of the file in memory, at most; its own default is 2 MiB. The rows of a chunk lie all
+/// over four indexes: pages that do not fit are written to the log and read again, more than once in a chunk.
+const SQLITE_CACHE_KIB: u32 = 8 * 1024;
+
+impl ConnectionManager {
+    /// Reads a database URL. `create`: a SQLite file that is missing is made.
+    pub(crate) fn new(url: &SecretString, create: bool) -> Result<Self, StoreError> {
+        let text = url.expose_secret();
+        let (scheme, _) = text.split_once("://").ok_or(StoreError::NoScheme)?;
+        let backend = match scheme {
+            "sqlite" => Backend::Sqlite,
+            "postgres" | "postgresql" => Backend::Postgres,
+            "mysql" => Backend::Mysql,
+            other => return Err(StoreError::UnknownScheme(other.to_owned())),
+        };
+        let built = match backend {
+            Backend::Sqlite => true,
+            Backend::Postgres => cfg!(feature = "postgres"),
+            Backend::Mysql => cfg!(feature = "mysql"),
+        };
+        if !built {
+            return Err(StoreError::NotBuilt {
+                backend,
+                feature: if backend == Backend::Postgres { "postgres" } else { "mysql" },
+            });
+        }
+        let shown = match backend {
+            Backend::Sqlite => {
+                let path = text.trim_start_matches("sqlite://");
+                if path.is_empty() || path.starts_with(":memory:") {
+                    return Err(StoreError::NoSqliteFile);
+                }
+                text.to_owned()
+            }
+            Backend::Postgres | Backend::Mysql => without_password(text)?,
+        };
+        Ok(Self { url: url.clone(), shown, backend, create })
+    }
+
+    pub(crate) fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    fn establish(&self) -> Result<AnyConnection, StoreError> {
+        let url = self.url.expose_secret();
+        let failed = |error: diesel::ConnectionError| StoreError::Connect {
+            database: self.shown.clone(),
+            backend: self.backend,
+            reason: error.to_string(),
+        };
+        match self.backend {
+            Backend::Sqlite => {
+                let file = sqlite_uri(url.trim_start_matches("sqlite://"), self.create);
+                SqliteConnection::establish(&file).map(AnyConnection::Sqlite).map_err(failed)
+            }
+            #[cfg(feature = "postgres")]
+            Backend::Postgres => {
+                let url = crate::store::db::database_url::for_libpq(url);
+                diesel::PgConnection::establish(&url).map(AnyConnection::Postgres).map_err(failed)
+            }
+            #[cfg(feature = "mysql")]
+            Backend::Mysql => establish_mysql(url).map(AnyConnection::Mysql).map_err(failed),
+            #[allow(unreachable_patterns, reason = "reached only by builds that leave a backend out")]
+            left_out => Err(StoreError::NotBuilt { backend: left_out, feature: "postgres or mysql" }),
+        }
+    }
+
+    /// Settings that every connection needs to keep the promises, whatever the server's defaults are.
+    fn prepare(conn: &mut AnyConnection) -> QueryResult<()> {
+        match conn.backend() {
+            // Readers and one writer side by side; a commit is on disk when it is reported.
+            Backend::Sqlite => {
+                conn.batch_execute(
+                    "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
+                )?;
+                conn.batch_execute(&format!("PRAGMA wal_autocheckpoint = {SQLITE_CHECKPOINT_PAGES}"))?;
+                conn.batch_execute(&format!("PRAGMA cache_size = -{SQLITE_CACHE_KIB}"))
+            }
+            Backend::Postgres => {
+                conn.batch_execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED")?;
+                // Every walk goes along an index, in its order. A planner that would rather read all that is left of a
+                // campaign and sort it breaks the promise that no statement is without bound.
+                conn.batch_execute("SET enable_bitmapscan = off; SET enable_seqscan = off")?;
+                conn.batch_execute(&format!("SET work_mem = '{WORK_MEM}'; SET lock_timeout = '{LOCK_WAIT}'"))?;
+                conn.batch_execute("SET application_name = 'callsweep'")
+            }
+            // READ COMMITTED: no gap locks, so that imports go on beside a sweep. Strict: no value is cut silently.
+            Backend::Mysql => {
+                conn.batch_execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")?;
+                conn.batch_execute(&format!(
+                    "SET SESSION innodb_lock_wait_timeout = {}, SESSION sql_mode = 'STRICT_ALL_TABLES'",
+                    LOCK_WAIT.trim_end_matches('s')
+                ))
+            }
+        }
+    }
+}
+
+/// The timeout is an option that MariaDB's library reads in the place of a host. MySQL's looks for a host of that name.
+#[cfg(feature = "mysql")]
+fn establish_mysql(url: &str) -> diesel::ConnectionResult<diesel::MysqlConnection> {
+    match crate::store::db::database_url::for_libmariadb(url).map(|url| diesel::MysqlConnection::establish(&url)) {
+        Some(Err(error)) if error.to_string().contains("'host=") => diesel::MysqlConnection::establish(url),
+        Some(established) => established,
+        None => diesel::MysqlConnection::establish(url),
+    }
+}
+
+impl r2d2::ManageConnection for ConnectionManager {
+    type Connection = AnyConnection;
+    type Error = StoreError;
+
+    fn connect(&self) -> Result<AnyConnection, StoreError> {
+        let mut conn = self.establish()?;
+        if self.create && self.backend == Backend::Sqlite {
+            // Only counts before the first table is made: the file can shrink later.
+            conn.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA auto_vacuum = INCREMENTAL")?;
+        }
+        Self::prepare(&mut conn)?;
+        Ok(conn)
+    }
+
+    fn is_valid(&self, conn: &mut AnyConnection) -> Result<(), StoreError> {
+        Ok(conn.ping()?)
+    }
+
+    fn has_broken(&self, conn: &mut AnyConnection) -> bool {
+        std::thread::panicking() || conn.is_broken()
+    }
+}
+
+/// Callers wait this long for a connection unless they say otherwise; then they are told that the database is busy.
+pub(crate) const POOL_WAIT: Duration = Duration::from_secs(5);
+
+pub(crate) fn pool(manager: ConnectionManager, size: u32) -> Result<r2d2::Pool<ConnectionManager>, StoreError> {
+    // The first connection is opened here, by hand, so that its error is the driver's own and comes at once.
+    let first = r2d2::ManageConnection::connect(&manager)?;
+    drop(first);
+    let pool = r2d2::Pool::builder()
+        .max_size(size)
+        .min_idle(Some(0))
+        .connection_timeout(POOL_WAIT)
+        .error_handler(Box::new(LogConnectError))
+        .build_unchecked(manager);
+    Ok(pool)
+}
+
+/// r2d2 retries in the background; what failed goes to the log.
+#[derive(Debug)]
+struct LogConnectError;
+
+impl r2d2::HandleError<StoreError> for LogConnectError {
+    fn handle_error(&self, error: StoreError) {
+        tracing::warn!(%error, "no database connection");
+    }
+}

@@ -1,0 +1,94 @@
+//! The schema's migrations, built into the binary.
+
+use diesel::migration::{Migration, MigrationSource, MigrationVersion};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use crate::store::db::{AnyConnection, StoreError};
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("../migrations/sqlite");
+#[cfg(feature = "postgres")]
+const POSTGRES: EmbeddedMigrations = embed_migrations!("../migrations/postgres");
+#[cfg(feature = "mysql")]
+const MYSQL: EmbeddedMigrations = embed_migrations!("../migrations/mysql");
+
+/// Runs one call on the connection and the migrations of its backend.
+macro_rules! on_backend {
+    ($conn:expr, |$inner:ident, $migrations:ident| $call:expr) => {
+        match $conn {
+            AnyConnection::Sqlite($inner) => {
+                let $migrations = SQLITE;
+                $call
+            }
+            #[cfg(feature = "postgres")]
+            AnyConnection::Postgres($inner) => {
+                let $migrations = POSTGRES;
+                $call
+            }
+            #[cfg(feature = "mysql")]
+            AnyConnection::Mysql($inner) => {
+                let $migrations = MYSQL;
+                $call
+            }
+        }
+    };
+}
+
+/// The names of the migrations that this binary brings and that have not been run.
+///
+/// # Errors
+/// [`StoreError::SchemaNewer`] when the database has migrations that this binary does not know.
+pub fn pending(conn: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
+    on_backend!(conn, |conn, migrations| {
+        let applied = conn.applied_migrations().map_err(failed)?;
+        let known = names(&migrations, conn)?;
+        let versions: Vec<String> = known.iter().map(|(version, _)| version.clone()).collect();
+        if let Some(has) = applied.iter().map(MigrationVersion::to_string).find(|v| !versions.contains(v)) {
+            return Err(StoreError::SchemaNewer { has, knows: versions.last().cloned().unwrap_or_default() });
+        }
+        let applied: Vec<String> = applied.iter().map(MigrationVersion::to_string).collect();
+        Ok(known.into_iter().filter(|(version, _)| !applied.contains(version)).map(|(_, name)| name).collect())
+    })
+}
+
+fn names<C: diesel::Connection>(migrations: &EmbeddedMigrations, _of: &C) -> Result<Vec<(String, String)>, StoreError> {
+    let mut migrations: Vec<Box<dyn Migration<C::Backend>>> = migrations.migrations().map_err(failed)?;
+    migrations.sort_by_key(|migration| migration.name().version().to_string());
+    Ok(migrations.iter().map(|m| (m.name().version().to_string(), m.name().to_string())).collect())
+}
+
+/// Refuses a schema that this binary does not match.
+///
+/// # Errors
+/// [`StoreError::SchemaBehind`], which names the command that helps, or [`StoreError::SchemaNewer`].
+pub fn check_current(conn: &mut AnyConnection) -> Result<(), StoreError> {
+    match pending(conn)?.len() {
+        0 => Ok(()),
+        behind => Err(StoreError::SchemaBehind(behind)),
+    }
+}
+
+/// Runs what is pending and names it. Each migration is one transaction where the backend has those for DDL
+/// (MariaDB and MySQL have not).
+///
+/// # Errors
+/// As [`pending`], or the migration's own error.
+pub fn run(conn: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
+    let names = pending(conn)?;
+    on_backend!(conn, |conn, migrations| conn.run_pending_migrations(migrations).map_err(failed)?);
+    Ok(names)
+}
+
+/// Takes everything down again: for tests.
+///
+/// # Errors
+/// The migration's own error.
+#[cfg(feature = "testkit")]
+pub fn revert_all(conn: &mut AnyConnection) -> Result<(), StoreError> {
+    on_backend!(conn, |conn, migrations| conn.revert_all_migrations(migrations).map_err(failed)?);
+    Ok(())
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the form that map_err wants")]
+fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
+    StoreError::Migration(error.to_string())
+}

@@ -1,0 +1,25 @@
+//! Connections, transactions, retries and the schema: what every statement stands on.
+
+mod any_connection;
+mod backend;
+mod connection;
+mod database_url;
+mod error;
+pub mod migrations;
+mod pool;
+pub(crate) mod retry;
+pub mod schema;
+mod settings;
+pub(crate) mod statement;
+pub mod storage;
+mod transaction;
+pub(crate) mod wall_clock;
+
+pub use any_connection::AnyConnection;
+pub use backend::Backend;
+pub use error::{StoreError, Transient};
+pub use pool::{PoolUse, PooledConnection, Store};
+pub use retry::Retries;
+pub use settings::DatabaseSettings;
+
+pub(crate) use transaction::write_transaction;

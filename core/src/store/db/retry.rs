@@ -1,0 +1,70 @@
+//! Attempts that are made again when what failed passes by itself.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::store::db::{AnyConnection, Store, StoreError, Transient};
+
+/// The first pause; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// The longest pause: a server that restarts is noticed within this time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a sweep or an import waits: a database server restarts in this time.
+pub(crate) const UNTIL_RESTARTED: Duration = Duration::from_secs(120);
+
+/// Who waits longer than this waits for a connection of the pool, too.
+const BUSY_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Attempts that had to be made again, by reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Retries(BTreeMap<Transient, i64>);
+
+impl Retries {
+    /// All reasons together.
+    #[must_use]
+    pub fn total(&self) -> i64 {
+        self.0.values().sum()
+    }
+
+    /// Each reason that there was.
+    pub fn by_reason(&self) -> impl Iterator<Item = (Transient, i64)> {
+        self.0.iter().map(|(reason, times)| (*reason, *times))
+    }
+
+    pub(crate) fn add(&mut self, reason: Transient) {
+        *self.0.entry(reason).or_default() += 1;
+    }
+}
+
+/// Runs `attempt` on a connection from the pool until it succeeds, fails for good, or `patience` is over. Each
+/// attempt after the first is counted in `retries`.
+pub(crate) fn retry<T>(
+    store: &Store,
+    patience: Duration,
+    retries: &mut Retries,
+    mut attempt: impl FnMut(&mut AnyConnection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let begun = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match store.connection().and_then(|mut conn| attempt(&mut conn)) {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        // A client that waits is told at once that all connections are busy; a sweep has time.
+        let busy = (error.is_busy() && patience > BUSY_PATIENCE).then_some(Transient::Busy);
+        let Some(reason) = error.is_transient().or(busy) else { return Err(error) };
+        if begun.elapsed() + pause > patience {
+            return Err(error);
+        }
+        tracing::debug!(%error, ?reason, "trying again");
+        retries.add(reason);
+        // Jitter: two that met once should not meet again.
+        thread::sleep(pause.mul_f64(rand::random_range(0.5..1.5)));
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

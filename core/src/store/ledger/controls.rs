@@ -1,0 +1,102 @@
+//! What people say to a run while it goes: `purge_run_control`.
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+
+use crate::model::pace::PaceChange;
+use crate::model::run::RunState;
+use crate::store::db::schema::{purge_run, purge_run_control};
+use crate::store::db::{AnyConnection, StoreError, write_transaction};
+use crate::store::ledger::active;
+
+/// What a person wants of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Hold between two chunks until further notice.
+    Pause,
+    /// End between two chunks.
+    Cancel,
+}
+
+impl Wanted {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Cancel => "cancel",
+        }
+    }
+
+    fn from_column(text: &str) -> Option<Self> {
+        [Self::Pause, Self::Cancel].into_iter().find(|wanted| wanted.as_str() == text)
+    }
+}
+
+/// The newest word on a run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunControl {
+    /// `None`: go on.
+    pub wanted: Option<Wanted>,
+    /// Everything that was changed about its pace.
+    pub pace: PaceChange,
+    /// Who spoke last.
+    pub actor: String,
+}
+
+/// What was said to a run, if anything.
+///
+/// # Errors
+/// The database's.
+pub fn read(conn: &mut AnyConnection, run_id: i64) -> Result<RunControl, StoreError> {
+    let found: Option<(Option<String>, String, String)> = purge_run_control::table
+        .filter(purge_run_control::run_id.eq(run_id))
+        .select((purge_run_control::wanted, purge_run_control::pace, purge_run_control::actor))
+        .first(conn)
+        .optional()?;
+    let Some((wanted, pace, actor)) = found else { return Ok(RunControl::default()) };
+    let pace = serde_json::from_str(&pace)
+        .map_err(|error| StoreError::Unreadable(format!("purge_run_control.pace of run {run_id}: {error}")))?;
+    Ok(RunControl { wanted: wanted.as_deref().and_then(Wanted::from_column), pace, actor })
+}
+
+/// Forgets what was wanted of a run that has ended since: it is to go on now. Changes of its pace stay.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn forget(conn: &mut AnyConnection, run_id: i64) -> Result<(), StoreError> {
+    let of_run = purge_run_control::table.filter(purge_run_control::run_id.eq(run_id));
+    diesel::update(of_run).set(purge_run_control::wanted.eq(None::<String>)).execute(conn)?;
+    Ok(())
+}
+
+/// Says something to a run. A change of pace adds to those before.
+///
+/// # Errors
+/// The database's.
+pub fn say(
+    conn: &mut AnyConnection,
+    run_id: i64,
+    said: impl FnOnce(RunControl) -> RunControl,
+    now: NaiveDateTime,
+) -> Result<(), StoreError> {
+    write_transaction(conn, |conn| {
+        let RunControl { wanted, pace, actor } = said(read(conn, run_id)?);
+        let pace = serde_json::to_string(&pace)
+            .map_err(|error| StoreError::Unreadable(format!("the pace of run {run_id}: {error}")))?;
+        diesel::delete(purge_run_control::table.filter(purge_run_control::run_id.eq(run_id))).execute(conn)?;
+        diesel::insert_into(purge_run_control::table)
+            .values((
+                purge_run_control::run_id.eq(run_id),
+                purge_run_control::wanted.eq(wanted.map(Wanted::as_str)),
+                purge_run_control::pace.eq(pace),
+                purge_run_control::actor.eq(actor),
+                purge_run_control::updated_at.eq(now),
+            ))
+            .execute(conn)?;
+        if wanted == Some(Wanted::Cancel) {
+            let active = purge_run::id.eq(run_id).and(purge_run::state.eq_any(active()));
+            let stopping = purge_run::state.eq(RunState::Stopping.as_str());
+            diesel::update(purge_run::table.filter(active)).set(stopping).execute(conn)?;
+        }
+        Ok(())
+    })
+}

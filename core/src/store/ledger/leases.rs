@@ -1,0 +1,100 @@
+//! Leases: two sweeps do not work on one campaign.
+//!
+//! A lease is as alive as the run that has it: when that run has ended, or its process has stopped reporting, the next sweep
+//! takes the lease over.
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error};
+use diesel::sql_types::BigInt;
+
+use crate::model::campaign::CampaignId;
+use crate::model::run::{Run, RunState};
+use crate::store::db::schema::campaign_lease;
+use crate::store::db::statement::Statement;
+use crate::store::db::{AnyConnection, Backend, StoreError, write_transaction};
+use crate::store::ledger;
+use crate::store::ledger::runs;
+use crate::store::ledger::runs::DEAD_AFTER;
+
+/// What became of the wish for a lease.
+#[derive(Debug)]
+pub(crate) enum Lease {
+    /// It is ours.
+    Taken,
+    /// This run is at work on the campaign.
+    HeldBy(Box<Run>),
+}
+
+/// Takes the lease of a campaign for a run; taking it twice is the same as once.
+pub(crate) fn take(
+    conn: &mut AnyConnection,
+    campaign: CampaignId,
+    run_id: i64,
+    now: NaiveDateTime,
+) -> Result<Lease, StoreError> {
+    // Where the clock has stepped forward, this run itself would look dead.
+    ledger::beat(conn, run_id, now)?;
+    // A holder that is only asleep finds out with its next chunk that it has lost the run.
+    runs::interrupt_dead(conn, now)?;
+    match try_take(conn, campaign, run_id, now) {
+        // Where there was no row to lock, another sweep has put its own there meanwhile.
+        Err(StoreError::Database(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _))) => {
+            try_take(conn, campaign, run_id, now)
+        }
+        taken => taken,
+    }
+}
+
+fn try_take(
+    conn: &mut AnyConnection,
+    campaign: CampaignId,
+    run_id: i64,
+    now: NaiveDateTime,
+) -> Result<Lease, StoreError> {
+    write_transaction(conn, |conn| {
+        let row = campaign_lease::table.filter(campaign_lease::campaign_id.eq(campaign.get()));
+        match lock(conn, campaign)? {
+            None => {
+                let lease = (campaign_lease::campaign_id.eq(campaign.get()), campaign_lease::run_id.eq(run_id));
+                diesel::insert_into(campaign_lease::table).values(lease).execute(conn)?;
+            }
+            Some(holder) if holder == run_id => {}
+            Some(holder) => {
+                if let Some(holder) = runs::find(conn, holder)?.filter(|holder| is_alive(holder, now)) {
+                    return Ok(Lease::HeldBy(Box::new(holder)));
+                }
+                diesel::update(row).set(campaign_lease::run_id.eq(run_id)).execute(conn)?;
+            }
+        }
+        Ok(Lease::Taken)
+    })
+}
+
+/// Whether a process works on a run, as far as its heartbeat tells.
+pub(crate) fn is_alive(holder: &Run, now: NaiveDateTime) -> bool {
+    RunState::from_column(&holder.state).is_some_and(RunState::is_active) && holder.heartbeat_at >= now - DEAD_AFTER
+}
+
+/// Gives back a lease.
+pub(crate) fn release(conn: &mut AnyConnection, campaign: CampaignId, run_id: i64) -> Result<(), StoreError> {
+    let mine = campaign_lease::campaign_id.eq(campaign.get()).and(campaign_lease::run_id.eq(run_id));
+    diesel::delete(campaign_lease::table.filter(mine)).execute(conn)?;
+    Ok(())
+}
+
+/// Reads who has the lease, and keeps it from changing until the transaction ends.
+fn lock(conn: &mut AnyConnection, campaign: CampaignId) -> Result<Option<i64>, StoreError> {
+    #[derive(QueryableByName)]
+    struct Holder {
+        #[diesel(sql_type = BigInt)]
+        run_id: i64,
+    }
+    let lock = if conn.backend() == Backend::Sqlite { "" } else { " FOR UPDATE" };
+    let found: Vec<Holder> =
+        Statement::new("/* leases::lock */ SELECT run_id FROM campaign_lease WHERE campaign_id = ")
+            .big_int(campaign.get())
+            .sql(lock)
+            .load(conn)?;
+    Ok(found.first().map(|holder| holder.run_id))
+}

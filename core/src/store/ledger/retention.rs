@@ -1,0 +1,69 @@
+//! Ledger rows whose retention ends: old, ended, and without history.
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+
+use crate::store::db::schema::{purge_run, purge_run_campaign, purge_run_control};
+use crate::store::db::statement::rows;
+use crate::store::db::{AnyConnection, StoreError, write_transaction};
+use crate::store::ledger::active;
+
+/// A stretch of the ledger, by id.
+pub(crate) struct Window {
+    after: i64,
+    pub(crate) upto: i64,
+}
+
+/// Rows of the ledger that one statement looks at.
+const WINDOW: i64 = 1_000;
+
+/// The next stretch of the ledger. `None`: it ended.
+pub(crate) fn window(conn: &mut AnyConnection, after: Option<i64>) -> Result<Option<Window>, StoreError> {
+    // Ids begin above 0.
+    let after = after.unwrap_or(0);
+    let ids: Vec<i64> = purge_run::table
+        .filter(purge_run::id.gt(after))
+        .order(purge_run::id)
+        .limit(WINDOW)
+        .select(purge_run::id)
+        .load(conn)?;
+    Ok(ids.last().map(|upto| Window { after, upto: *upto }))
+}
+
+/// The rows of a stretch that ended before a time: all of them have had their history pruned or restored, or will have.
+pub(crate) fn count(conn: &mut AnyConnection, window: &Window, before: NaiveDateTime) -> Result<i64, StoreError> {
+    let old = purge_run::id
+        .gt(window.after)
+        .and(purge_run::id.le(window.upto))
+        .and(purge_run::heartbeat_at.lt(before))
+        .and(purge_run::state.ne_all(active()));
+    Ok(purge_run::table.filter(old).count().get_result(conn)?)
+}
+
+/// Deletes the rows of a stretch that ended before a time and have no history left, with what belongs to them. One
+/// transaction.
+pub(crate) fn end(conn: &mut AnyConnection, window: &Window, before: NaiveDateTime) -> Result<i64, StoreError> {
+    write_transaction(conn, |conn| {
+        let old = purge_run::id
+            .gt(window.after)
+            .and(purge_run::id.le(window.upto))
+            .and(purge_run::heartbeat_at.lt(before))
+            .and(purge_run::state.ne_all(active()))
+            .and(purge_run::archived.eq(purge_run::restored + purge_run::pruned));
+        let found: Vec<i64> = purge_run::table.filter(old).select(purge_run::id).load(conn)?;
+        let mut ended = Vec::new();
+        for id in found {
+            // Asked again as it goes: somebody may have resumed it since.
+            let still = purge_run::id
+                .eq(id)
+                .and(purge_run::heartbeat_at.lt(before))
+                .and(purge_run::archived.eq(purge_run::restored + purge_run::pruned));
+            if diesel::delete(purge_run::table.filter(still)).execute(conn)? == 1 {
+                ended.push(id);
+            }
+        }
+        diesel::delete(purge_run_campaign::table.filter(purge_run_campaign::run_id.eq_any(&ended))).execute(conn)?;
+        diesel::delete(purge_run_control::table.filter(purge_run_control::run_id.eq_any(&ended))).execute(conn)?;
+        Ok(rows(ended.len()))
+    })
+}

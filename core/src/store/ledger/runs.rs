@@ -1,0 +1,206 @@
+//! The ledger, read back, and what others than a run's owner may write into it.
+
+use chrono::{NaiveDateTime, TimeDelta};
+use diesel::prelude::*;
+
+use crate::model::campaign::{CampaignId, VdnId};
+use crate::model::run::{CampaignRun, Run, RunKind, RunState};
+use crate::store::db::schema::{purge_run, purge_run_campaign};
+use crate::store::db::{AnyConnection, StoreError};
+use crate::store::ledger::{CampaignRow, RunRow, active, owner};
+
+/// A run whose process has not said for so long that it is alive is taken for dead.
+pub const DEAD_AFTER: TimeDelta = TimeDelta::seconds(30);
+
+/// Which runs to list.
+#[derive(Debug, Clone)]
+pub struct RunFilter {
+    /// Of this kind.
+    pub kind: Option<RunKind>,
+    /// Of this policy.
+    pub policy: Option<String>,
+    /// In this VDN.
+    pub vdn: Option<VdnId>,
+    /// In this campaign; a sweep over several campaigns is in none.
+    pub campaign: Option<CampaignId>,
+    /// So many at most.
+    pub limit: u32,
+}
+
+impl Default for RunFilter {
+    fn default() -> Self {
+        Self { kind: None, policy: None, vdn: None, campaign: None, limit: 20 }
+    }
+}
+
+/// The run with this id.
+///
+/// # Errors
+/// The database's.
+pub fn find(conn: &mut AnyConnection, id: i64) -> Result<Option<Run>, StoreError> {
+    find_row(conn, id)?.map(Run::try_from).transpose()
+}
+
+pub(crate) fn find_row(conn: &mut AnyConnection, id: i64) -> Result<Option<RunRow>, StoreError> {
+    Ok(purge_run::table.filter(purge_run::id.eq(id)).first(conn).optional()?)
+}
+
+/// The run that has this key.
+///
+/// # Errors
+/// The database's.
+pub fn find_by_key(conn: &mut AnyConnection, key: &str) -> Result<Option<Run>, StoreError> {
+    let row: Option<RunRow> = purge_run::table.filter(purge_run::request_key.eq(key)).first(conn).optional()?;
+    row.map(Run::try_from).transpose()
+}
+
+/// The request that has this Idempotency-Key, by its digest.
+///
+/// # Errors
+/// The database's.
+pub fn find_by_idempotency_key(conn: &mut AnyConnection, key: &str) -> Result<Option<Run>, StoreError> {
+    let row: Option<RunRow> = purge_run::table.filter(purge_run::idempotency_key.eq(key)).first(conn).optional()?;
+    row.map(Run::try_from).transpose()
+}
+
+/// Runs, newest first.
+///
+/// # Errors
+/// The database's.
+pub fn list(conn: &mut AnyConnection, filter: &RunFilter) -> Result<Vec<Run>, StoreError> {
+    // What is not asked for compares with everything, so that one query serves all. A missing campaign or policy is
+    // NULL and would drop out of a comparison, hence the two lists.
+    let (vdn_from, vdn_upto) = filter.vdn.map_or((i32::MIN, i32::MAX), |vdn| (vdn.get(), vdn.get()));
+    let kinds = match filter.kind {
+        Some(kind) => vec![kind.as_str()],
+        None => RunKind::ALL.map(RunKind::as_str).to_vec(),
+    };
+    let of = purge_run::table
+        .filter(purge_run::vdn_id.between(vdn_from, vdn_upto))
+        .filter(purge_run::kind.eq_any(kinds))
+        .order(purge_run::id.desc())
+        .limit(filter.limit.into());
+    let rows: Vec<RunRow> = match (filter.campaign, &filter.policy) {
+        (None, None) => of.load(conn)?,
+        (Some(campaign), None) => of.filter(purge_run::campaign_id.eq(campaign.get())).load(conn)?,
+        (None, Some(policy)) => of.filter(purge_run::policy.eq(policy)).load(conn)?,
+        (Some(campaign), Some(policy)) => {
+            of.filter(purge_run::campaign_id.eq(campaign.get())).filter(purge_run::policy.eq(policy)).load(conn)?
+        }
+    };
+    rows.into_iter().map(Run::try_from).collect()
+}
+
+/// The campaigns of a sweep, in the order of their ids.
+///
+/// # Errors
+/// The database's.
+pub fn campaigns(conn: &mut AnyConnection, run_id: i64) -> Result<Vec<CampaignRun>, StoreError> {
+    Ok(campaign_rows(conn, run_id)?.into_iter().map(CampaignRun::from).collect())
+}
+
+pub(crate) fn campaign_rows(conn: &mut AnyConnection, run_id: i64) -> Result<Vec<CampaignRow>, StoreError> {
+    use purge_run_campaign as c;
+    Ok(c::table.filter(c::run_id.eq(run_id)).order(c::campaign_id).load(conn)?)
+}
+
+/// Writes down that runs whose process died are interrupted. Says how many there were.
+///
+/// # Errors
+/// The database's.
+pub fn interrupt_dead(conn: &mut AnyConnection, now: NaiveDateTime) -> Result<usize, StoreError> {
+    let dead = purge_run::state.eq_any(active()).and(purge_run::heartbeat_at.lt(now - DEAD_AFTER));
+    let interrupted = (
+        purge_run::state.eq(RunState::Interrupted.as_str()),
+        purge_run::stop_reason.eq("its process stopped reporting"),
+        purge_run::throttled_by.eq(None::<String>),
+    );
+    Ok(diesel::update(purge_run::table.filter(dead)).set(interrupted).execute(conn)?)
+}
+
+/// Makes this process the owner of a run that is not active, and the run active. `None` when somebody was faster.
+pub(crate) fn take_over(
+    conn: &mut AnyConnection,
+    found: &RunRow,
+    now: NaiveDateTime,
+) -> Result<Option<RunRow>, StoreError> {
+    let as_found = purge_run::id
+        .eq(found.id)
+        .and(purge_run::state.eq(&found.state))
+        .and(purge_run::owner.eq(&found.owner))
+        .and(purge_run::chunks.eq(found.chunks));
+    let mut next = found.clone();
+    next.state = RunState::Running.as_str().to_owned();
+    next.owner = owner().to_owned();
+    next.heartbeat_at = now;
+    (next.finished_at, next.stop_reason, next.error, next.throttled_by) = (None, None, None, None);
+    let taken = (
+        purge_run::state.eq(&next.state),
+        purge_run::owner.eq(&next.owner),
+        purge_run::heartbeat_at.eq(now),
+        purge_run::finished_at.eq(next.finished_at),
+        purge_run::stop_reason.eq(&next.stop_reason),
+        purge_run::error.eq(&next.error),
+        purge_run::throttled_by.eq(&next.throttled_by),
+    );
+    let updated = diesel::update(purge_run::table.filter(as_found)).set(taken).execute(conn)?;
+    Ok((updated == 1).then_some(next))
+}
+
+impl TryFrom<RunRow> for Run {
+    type Error = StoreError;
+
+    fn try_from(row: RunRow) -> Result<Self, StoreError> {
+        let counts = row.counts();
+        let criteria = serde_json::from_str(&row.criteria)
+            .map_err(|error| StoreError::Unreadable(format!("criteria of run {}: {error}", row.id)))?;
+        Ok(Self {
+            id: row.id,
+            kind: row.kind,
+            policy: row.policy,
+            actor: row.actor,
+            vdn_id: row.vdn_id,
+            campaign_id: row.campaign_id,
+            criteria,
+            archive_history: row.archive_history,
+            state: row.state,
+            counts,
+            chunks: row.chunks,
+            cursor: row.cursor,
+            started_at: row.started_at,
+            heartbeat_at: row.heartbeat_at,
+            finished_at: row.finished_at,
+            stop_reason: row.stop_reason,
+            error: row.error,
+            throttled_by: row.throttled_by,
+            request_key: row.request_key,
+            idempotency_key: row.idempotency_key,
+            result_code: row.result_code,
+            request_id: row.request_id,
+            client_address: row.client_address,
+            owner: row.owner,
+            restored: row.restored,
+            pruned: row.pruned,
+        })
+    }
+}
+
+impl From<CampaignRow> for CampaignRun {
+    fn from(row: CampaignRow) -> Self {
+        Self {
+            counts: row.counts(),
+            campaign_id: row.campaign_id,
+            vdn_id: row.vdn_id,
+            state: row.state,
+            walk: row.walk,
+            chunks: row.chunks,
+            retries: row.retries,
+            sql_ms: row.sql_ms,
+            throttled_ms: row.throttled_ms,
+            slowest_chunk_ms: row.slowest_chunk_ms,
+            cursor: row.cursor,
+            stop_reason: row.stop_reason,
+            error: row.error,
+        }
+    }
+}

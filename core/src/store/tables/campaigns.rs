@@ -1,0 +1,118 @@
+//! Campaigns.
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+
+use crate::model::campaign::{Campaign, CampaignId, CampaignStatus, VdnId};
+use crate::store::db::schema::campaign;
+use crate::store::db::statement::Statement;
+use crate::store::db::{AnyConnection, Backend, StoreError};
+
+/// The campaign with this id, when it belongs to this VDN.
+///
+/// # Errors
+/// The database's.
+pub fn find(conn: &mut AnyConnection, vdn: VdnId, id: CampaignId) -> Result<Option<Campaign>, StoreError> {
+    let row = campaign::table
+        .filter(campaign::id.eq(id.get()).and(campaign::vdn_id.eq(vdn.get())))
+        .select(COLUMNS)
+        .first(conn)
+        .optional()?;
+    row.map(from_row).transpose()
+}
+
+/// The campaign with this name in this VDN.
+///
+/// # Errors
+/// The database's.
+pub fn find_by_name(conn: &mut AnyConnection, vdn: VdnId, name: &str) -> Result<Option<Campaign>, StoreError> {
+    let row = campaign::table
+        .filter(campaign::vdn_id.eq(vdn.get()).and(campaign::name.eq(name)))
+        .select(COLUMNS)
+        .first(conn)
+        .optional()?;
+    row.map(from_row).transpose()
+}
+
+/// The campaigns of a VDN, or all, by id.
+///
+/// # Errors
+/// The database's.
+pub fn list(conn: &mut AnyConnection, vdn: Option<VdnId>) -> Result<Vec<Campaign>, StoreError> {
+    let all = campaign::table.select(COLUMNS).order(campaign::id);
+    let rows = match vdn {
+        Some(vdn) => all.filter(campaign::vdn_id.eq(vdn.get())).load(conn)?,
+        None => all.load(conn)?,
+    };
+    rows.into_iter().map(from_row).collect()
+}
+
+/// Adds a campaign.
+///
+/// # Errors
+/// The database's: among them a name that the VDN already has.
+pub fn create(conn: &mut AnyConnection, new: &Campaign, now: NaiveDateTime) -> Result<(), StoreError> {
+    diesel::insert_into(campaign::table)
+        .values((
+            campaign::id.eq(new.id.get()),
+            campaign::vdn_id.eq(new.vdn_id.get()),
+            campaign::name.eq(&new.name),
+            campaign::status.eq(new.status.to_column()),
+            campaign::created_at.eq(now),
+            campaign::updated_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Puts a campaign into a state, as the dialler does.
+///
+/// # Errors
+/// The database's.
+pub fn set_status(
+    conn: &mut AnyConnection,
+    id: CampaignId,
+    status: CampaignStatus,
+    now: NaiveDateTime,
+) -> Result<(), StoreError> {
+    diesel::update(campaign::table.filter(campaign::id.eq(id.get())))
+        .set((campaign::status.eq(status.to_column()), campaign::updated_at.eq(now)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Reads a campaign's state and keeps it from changing until the transaction ends. `None` when it is gone.
+pub(crate) fn lock_status(conn: &mut AnyConnection, id: CampaignId) -> Result<Option<CampaignStatus>, StoreError> {
+    #[derive(QueryableByName)]
+    struct Status {
+        #[diesel(sql_type = diesel::sql_types::SmallInt)]
+        status: i16,
+    }
+    let lock = match conn.backend() {
+        // The transaction began by taking the only write lock there is.
+        Backend::Sqlite => "",
+        Backend::Postgres => " FOR SHARE",
+        Backend::Mysql => " LOCK IN SHARE MODE",
+    };
+    let found: Vec<Status> = Statement::new("/* campaigns::lock_status */ SELECT status FROM campaign WHERE id = ")
+        .big_int(id.get())
+        .sql(lock)
+        .load(conn)?;
+    Ok(found.first().map(|row| CampaignStatus::from_column(row.status)))
+}
+
+type Row = (i64, i32, String, i16);
+
+const COLUMNS: (campaign::id, campaign::vdn_id, campaign::name, campaign::status) =
+    (campaign::id, campaign::vdn_id, campaign::name, campaign::status);
+
+fn from_row((id, vdn_id, name, status): Row) -> Result<Campaign, StoreError> {
+    let unreadable =
+        |error: crate::model::invalid::InvalidParameter| StoreError::Unreadable(format!("campaign {id}: {error}"));
+    Ok(Campaign {
+        id: CampaignId::try_from(id).map_err(unreadable)?,
+        vdn_id: VdnId::try_from(i64::from(vdn_id)).map_err(unreadable)?,
+        name,
+        status: CampaignStatus::from_column(status),
+    })
+}

@@ -1,0 +1,151 @@
+//! The statements of a group: requests for a few numbers each that share one transaction.
+//!
+//! Each statement serves all requests of a campaign, so that their number does not grow with the requests. Lists have a
+//! power of two of places, the last value repeated, so that there are few texts to prepare.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer, SmallInt, Text};
+
+use crate::model::campaign::{CampaignId, CampaignStatus};
+use crate::model::rules::REMOVABLE;
+use crate::store::db::statement::{Statement, rows};
+use crate::store::db::{AnyConnection, Backend, StoreError};
+use crate::store::scan::predicate;
+use crate::store::scan::predicate::ByValue;
+use crate::store::tables::moving::{Direction, Move, Under};
+
+/// A number that matches, as it was when it was locked.
+#[derive(Debug, Clone, QueryableByName)]
+pub(crate) struct Match {
+    #[diesel(sql_type = BigInt)]
+    pub(crate) id: i64,
+    #[diesel(sql_type = SmallInt)]
+    pub(crate) status: i16,
+    /// By which of the values.
+    #[diesel(sql_type = Text)]
+    pub(crate) value: String,
+}
+
+/// The keys that the ledger already has, of those given.
+pub(crate) fn taken_request_keys(conn: &mut AnyConnection, keys: &[&str]) -> Result<HashSet<String>, StoreError> {
+    taken(conn, "/* group::keys */ SELECT request_key AS taken FROM purge_run WHERE request_key IN (", keys)
+}
+
+/// The Idempotency-Keys that the ledger already has, of those given.
+pub(crate) fn taken_idempotency_keys(conn: &mut AnyConnection, keys: &[&str]) -> Result<HashSet<String>, StoreError> {
+    let head =
+        "/* group::idempotency_keys */ SELECT idempotency_key AS taken FROM purge_run WHERE idempotency_key IN (";
+    taken(conn, head, keys)
+}
+
+fn taken(conn: &mut AnyConnection, head: &'static str, keys: &[&str]) -> Result<HashSet<String>, StoreError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        taken: String,
+    }
+    if keys.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let rows: Vec<Row> = Statement::new(head).list(keys, |list, key| list.text(key)).sql(")").load(conn)?;
+    Ok(rows.into_iter().map(|row| row.taken).collect())
+}
+
+/// Reads the VDN and the state of these campaigns, and keeps both from changing until the transaction ends. Those that
+/// somebody else has locked are left out.
+pub(crate) fn lock_campaigns(
+    conn: &mut AnyConnection,
+    campaigns: &[CampaignId],
+) -> Result<HashMap<CampaignId, (i32, CampaignStatus)>, StoreError> {
+    #[derive(QueryableByName)]
+    struct Locked {
+        #[diesel(sql_type = BigInt)]
+        id: i64,
+        #[diesel(sql_type = Integer)]
+        vdn_id: i32,
+        #[diesel(sql_type = SmallInt)]
+        status: i16,
+    }
+    let lock = match conn.backend() {
+        Backend::Sqlite => "",
+        Backend::Postgres => " FOR SHARE SKIP LOCKED",
+        // MySQL has no SKIP LOCKED for this lock: there it waits.
+        Backend::Mysql => " LOCK IN SHARE MODE /*M!100600 SKIP LOCKED */",
+    };
+    let head = Statement::new("/* group::campaigns */ SELECT id, vdn_id, status FROM campaign WHERE id IN (");
+    let list = head.list(campaigns, |list, campaign| list.big_int(campaign.get()));
+    let locked: Vec<Locked> = list.sql(")").sql(lock).load(conn)?;
+    let locked = locked.into_iter().filter_map(|row| {
+        let id = CampaignId::try_from(row.id).ok()?;
+        Some((id, (row.vdn_id, CampaignStatus::from_column(row.status))))
+    });
+    Ok(locked.collect())
+}
+
+/// The numbers of a campaign with one of these values, at most so many; locked, those left out that somebody else has
+/// locked.
+pub(crate) fn lock_matches(
+    conn: &mut AnyConnection,
+    campaign: CampaignId,
+    by: ByValue,
+    values: &[&str],
+    most: i64,
+) -> Result<Vec<Match>, StoreError> {
+    let lock = match conn.backend() {
+        Backend::Sqlite => "",
+        Backend::Postgres => " FOR UPDATE SKIP LOCKED",
+        // Those that are older wait.
+        Backend::Mysql => " FOR UPDATE /*M!100600 SKIP LOCKED */ /*!80001 SKIP LOCKED */",
+    };
+    Ok(matches("/* group::lock */ SELECT id, status, ", campaign, by, values, most).sql(lock).load(conn)?)
+}
+
+/// The same without locks, nobody's left out: more than were locked are somebody else's.
+pub(crate) fn look_at_matches(
+    conn: &mut AnyConnection,
+    campaign: CampaignId,
+    by: ByValue,
+    values: &[&str],
+    most: i64,
+) -> Result<Vec<Match>, StoreError> {
+    Ok(matches("/* group::look */ SELECT id, status, ", campaign, by, values, most).load(conn)?)
+}
+
+fn matches(head: &'static str, campaign: CampaignId, by: ByValue, values: &[&str], most: i64) -> Statement {
+    let from = Statement::new(head).sql(by.column()).sql(" AS value FROM call_data WHERE campaign_id = ");
+    predicate::one_of(from.big_int(campaign.get()), by, values).sql(" LIMIT ").big_int(most)
+}
+
+/// Moves numbers of a campaign that are locked to history, each under the run that it comes with. Says how many there
+/// were.
+pub(crate) fn archive(
+    conn: &mut AnyConnection,
+    campaign: CampaignId,
+    numbers: &[(i64, i64)],
+    now: NaiveDateTime,
+) -> Result<i64, StoreError> {
+    if numbers.is_empty() {
+        return Ok(0);
+    }
+    let ids: Vec<i64> = numbers.iter().map(|(id, _)| *id).collect();
+    let run = Under::ByNumber(numbers.to_vec());
+    Move { direction: Direction::Archive { run, now }, which: removable(Statement::default(), campaign, &ids) }
+        .run(conn)
+}
+
+/// Deletes numbers of a campaign that are locked. Says how many there were.
+pub(crate) fn delete(conn: &mut AnyConnection, campaign: CampaignId, ids: &[i64]) -> Result<i64, StoreError> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let head = Statement::new("/* group::delete */ DELETE FROM call_data WHERE ");
+    Ok(rows(removable(head, campaign, ids).execute(conn)?))
+}
+
+fn removable(head: Statement, campaign: CampaignId, ids: &[i64]) -> Statement {
+    let campaign = head.sql("campaign_id = ").big_int(campaign.get()).sql(" AND id IN (");
+    campaign.list(ids, |list, id| list.big_int(*id)).sql(") AND status = ").small_int(REMOVABLE as i16)
+}

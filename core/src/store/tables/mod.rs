@@ -1,0 +1,9 @@
+//! The tables that Callsweep shares with the dialler, and history: statements that read, insert, move and delete rows.
+
+pub mod campaigns;
+pub(crate) mod chunk;
+pub mod drift;
+pub(crate) mod group;
+pub(crate) mod history;
+mod moving;
+pub mod numbers;

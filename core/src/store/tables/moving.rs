@@ -1,0 +1,112 @@
+//! Moving rows between `call_data` and `call_data_history`: all of them or none, never a copy left behind.
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+use crate::failpoint::fail_point;
+use crate::store::db::statement::{Statement, rows};
+use crate::store::db::{AnyConnection, Backend, StoreError};
+
+/// The columns that both tables have.
+const COLUMNS: &str = "campaign_id, id, session_id, called, caller, custom_field, call_data, priority, recycle_time, \
+                       status, created_at, updated_at";
+
+/// Rows on their way from one table to the other.
+pub(crate) struct Move {
+    pub(crate) direction: Direction,
+    /// Which rows, as the condition of a WHERE that names one campaign.
+    pub(crate) which: Statement,
+}
+
+pub(crate) enum Direction {
+    /// Into history, under a run.
+    Archive { run: Under, now: NaiveDateTime },
+    /// Back out of history.
+    Restore,
+}
+
+/// Under which run numbers go to history.
+pub(crate) enum Under {
+    /// All under this one.
+    Run(i64),
+    /// Each (id, run) under its own; never empty.
+    ByNumber(Vec<(i64, i64)>),
+}
+
+impl Under {
+    fn column(&self, statement: Statement) -> Statement {
+        match self {
+            Self::Run(run) => statement.big_int(*run),
+            Self::ByNumber(numbers) => {
+                let cases = crate::store::db::statement::padded(numbers)
+                    .fold(statement.sql("CASE id"), |cases, (id, run)| {
+                        cases.sql(" WHEN ").big_int(*id).sql(" THEN ").big_int(*run)
+                    });
+                cases.sql(" END")
+            }
+        }
+    }
+}
+
+impl Move {
+    /// Moves them, inside the caller's transaction. Says how many there were.
+    pub(crate) fn run(&self, conn: &mut AnyConnection) -> Result<i64, StoreError> {
+        let (copied, deleted) = match conn.backend() {
+            // One statement: what is copied is what the DELETE returns.
+            Backend::Postgres => {
+                let gone = self.delete("/* chunk::move */ WITH gone AS (").sql(" RETURNING ").sql(COLUMNS);
+                let kept = self.copy(gone.sql("), kept AS (")).sql("gone RETURNING 1)");
+                let counts = " SELECT (SELECT count(*) FROM kept) AS copied, (SELECT count(*) FROM gone) AS deleted";
+                let moved: Moved = kept.sql(counts).get_result(conn)?;
+                (moved.copied, moved.deleted)
+            }
+            // Two statements that see the same rows. SQLite has one writer. On MariaDB the copy locks each row that it
+            // reads, so none of them can leave before the delete; one that enters makes the counts differ.
+            Backend::Sqlite | Backend::Mysql => {
+                let lock = if conn.backend() == Backend::Mysql { " FOR UPDATE" } else { "" };
+                let copy = self.copy(Statement::new("/* chunk::copy */ ")).sql(self.from()).sql(" WHERE ");
+                let copied = copy.append(self.which.clone()).sql(lock).execute(conn)?;
+                fail_point!("copied");
+                let deleted = self.delete("/* chunk::delete */ ").execute(conn)?;
+                (rows(copied), rows(deleted))
+            }
+        };
+        fail_point!("deleted");
+        if copied == deleted { Ok(deleted) } else { Err(StoreError::Changed { copied, deleted }) }
+    }
+
+    fn from(&self) -> &'static str {
+        match self.direction {
+            Direction::Archive { .. } => "call_data",
+            Direction::Restore => "call_data_history",
+        }
+    }
+
+    fn delete(&self, head: &'static str) -> Statement {
+        Statement::new(head).sql("DELETE FROM ").sql(self.from()).sql(" WHERE ").append(self.which.clone())
+    }
+
+    /// `INSERT INTO … SELECT … FROM `
+    fn copy(&self, head: Statement) -> Statement {
+        match &self.direction {
+            Direction::Archive { run, now } => {
+                let into =
+                    head.sql("INSERT INTO call_data_history (").sql(COLUMNS).sql(", archived_at, run_id) SELECT ");
+                run.column(into.sql(COLUMNS).sql(", ").timestamp(*now).sql(", ")).sql(" FROM ")
+            }
+            Direction::Restore => {
+                let into = head.sql("INSERT INTO call_data (").sql(COLUMNS).sql(") SELECT ");
+                into.sql(COLUMNS).sql(" FROM ")
+            }
+        }
+    }
+}
+
+#[derive(QueryableByName)]
+struct Moved {
+    #[diesel(sql_type = BigInt)]
+    copied: i64,
+    #[diesel(sql_type = BigInt)]
+    deleted: i64,
+}

@@ -1,0 +1,76 @@
+//! Private databases, sample data, fault injection and measurements for tests and benchmarks. In no release.
+//!
+//! ```text
+//! callsweep_testkit::on_each_backend! {
+//!     fn a_new_database_is_empty(db) {
+//!         let store = db.store();
+//!         assert_eq!(numbers::count(&mut store.connection().unwrap(), campaign).unwrap(), 0);
+//!     }
+//! }
+//! ```
+//!
+//! Which backends run:
+//! - SQLite always.
+//! - PostgreSQL and MySQL/MariaDB where `TEST_BACKENDS` names them (`TEST_BACKENDS=sqlite,postgres,mysql`) or where
+//!   `TEST_POSTGRES_URL` or `TEST_MYSQL_URL` gives a server. Without such a URL the kit starts a private server on a
+//!   free port of 127.0.0.1, once for each test process, and stops it when the process ends, however it ends.
+//!
+//! What was asked for and cannot run fails loudly; what was not asked for is named once on stderr.
+//! These servers run with `fsync` off: tests kill clients. An attack on a server starts a [`Server`] of its own. Benchmarks
+//! call [`make_durable`] first; [`big`] loads their data and [`measure`] prints what they found.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "test support: a panic is how a test fails"
+)]
+
+pub mod attack;
+pub mod big;
+pub mod clock;
+mod database;
+pub mod disk;
+pub mod measure;
+pub mod sample;
+mod selection;
+mod server;
+pub mod tables;
+mod tablespaces;
+
+pub use callsweep_core::store::Backend;
+pub use database::TestDatabase;
+pub use selection::{backends, on};
+pub use server::{Server, make_durable};
+
+/// Makes one `#[test]` for each backend out of each function: `name::sqlite`, `name::postgres`, `name::mysql`.
+///
+/// The function gets a [`TestDatabase`] of its own, migrated and without rows.
+#[macro_export]
+macro_rules! on_each_backend {
+    ($($(#[$attribute:meta])* fn $name:ident($db:ident) $body:block)*) => {$(
+        mod $name {
+            #[allow(unused_imports, reason = "not every test needs what its module imports")]
+            use super::*;
+
+            $(#[$attribute])*
+            fn on_this_backend($db: &$crate::TestDatabase) $body
+
+            #[test]
+            fn sqlite() {
+                $crate::on($crate::Backend::Sqlite, on_this_backend);
+            }
+
+            #[test]
+            #[cfg_attr(not(feature = "postgres"), ignore = "the feature `postgres` is not compiled in")]
+            fn postgres() {
+                $crate::on($crate::Backend::Postgres, on_this_backend);
+            }
+
+            #[test]
+            #[cfg_attr(not(feature = "mysql"), ignore = "the feature `mysql` is not compiled in")]
+            fn mysql() {
+                $crate::on($crate::Backend::Mysql, on_this_backend);
+            }
+        }
+    )*};
+}

@@ -1,0 +1,154 @@
+//! What is in the tables, read without the store.
+
+use std::collections::BTreeSet;
+
+use chrono::NaiveDateTime;
+use diesel::connection::SimpleConnection as _;
+use diesel::prelude::*;
+
+use callsweep_core::campaign::CampaignId;
+use callsweep_core::number::NewNumber;
+use callsweep_core::store::schema::{call_data, call_data_history};
+use callsweep_core::store::{AnyConnection, Backend};
+
+/// A row of `call_data`, every column.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
+#[allow(missing_docs, reason = "the columns of the table")]
+pub struct NumberRow {
+    pub campaign_id: i64,
+    pub id: i64,
+    pub session_id: Option<String>,
+    pub called: String,
+    pub caller: Option<String>,
+    pub custom_field: Option<String>,
+    pub call_data: Option<String>,
+    pub priority: i16,
+    pub recycle_time: Option<NaiveDateTime>,
+    pub status: i16,
+    pub created_at: NaiveDateTime,
+    pub updated_at: NaiveDateTime,
+}
+
+impl NumberRow {
+    /// The row of a number as the import writes it.
+    #[must_use]
+    pub fn imported(campaign: CampaignId, number: NewNumber, now: NaiveDateTime) -> Self {
+        Self {
+            campaign_id: campaign.get(),
+            id: number.id,
+            session_id: number.session_id.map(Into::into),
+            called: number.called.into(),
+            caller: number.caller,
+            custom_field: number.custom_field.map(Into::into),
+            call_data: number.call_data,
+            priority: number.priority,
+            recycle_time: number.recycle_time,
+            status: number.status as i16,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// Whether the members of a request select it: the filters of the page once more, without SQL.
+    #[must_use]
+    pub fn matches(&self, members: &serde_json::Value) -> bool {
+        let asked = |member: &str| members[member].as_str();
+        let equal = |member: &str, value: Option<&String>| {
+            asked(member).is_none_or(|asked| value.is_some_and(|value| asked == value))
+        };
+        let time = self.recycle_time.map(|time| time.to_string());
+        let is_due = |kind: &str, asked: &str| {
+            time.as_deref().is_some_and(|time| match kind {
+                "1" => time[..10] <= asked[..10],
+                "2" => time[..10] == asked[..10],
+                _ => time == asked,
+            })
+        };
+        equal("sessionId", self.session_id.as_ref())
+            && equal("called", Some(&self.called))
+            && equal("customField", self.custom_field.as_ref())
+            && asked("recycleType").zip(asked("recycleTime")).is_none_or(|(kind, asked)| is_due(kind, asked))
+    }
+
+    /// Whether a walk has left it behind. A cursor is an id, or a recycle time and an id.
+    #[must_use]
+    pub fn is_behind(&self, cursor: &str) -> bool {
+        let Some((time, id)) = cursor.rsplit_once('/') else { return self.id <= cursor.parse().expect("an id") };
+        let time = NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S%.f").expect("a time");
+        self.recycle_time.is_some_and(|own| (own, self.id) <= (time, id.parse().expect("an id")))
+    }
+}
+
+/// A row of `call_data_history`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryRow {
+    /// The columns that it shares with `call_data`.
+    pub number: NumberRow,
+    /// When it came here.
+    pub archived_at: NaiveDateTime,
+    /// By which run.
+    pub run_id: i64,
+}
+
+/// Reads several tables as of one commit, whatever goes on beside.
+pub fn snapshot<T>(conn: &mut AnyConnection, read: impl FnOnce(&mut AnyConnection) -> T) -> T {
+    let read = |conn: &mut AnyConnection| {
+        if conn.backend() == Backend::Postgres {
+            conn.batch_execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
+        }
+        Ok::<T, diesel::result::Error>(read(conn))
+    };
+    conn.transaction(read).expect("reads a snapshot")
+}
+
+/// A campaign's numbers, by id.
+#[must_use]
+pub fn numbers(conn: &mut AnyConnection, campaign: CampaignId) -> Vec<NumberRow> {
+    let rows = call_data::table.filter(call_data::campaign_id.eq(campaign.get())).order(call_data::id);
+    rows.load(conn).expect("reads call_data")
+}
+
+/// A campaign's history, by id and run.
+#[must_use]
+pub fn history(conn: &mut AnyConnection, campaign: CampaignId) -> Vec<HistoryRow> {
+    use call_data_history as h;
+    let shared = (
+        h::campaign_id,
+        h::id,
+        h::session_id,
+        h::called,
+        h::caller,
+        h::custom_field,
+        h::call_data,
+        h::priority,
+        h::recycle_time,
+        h::status,
+        h::created_at,
+        h::updated_at,
+    );
+    let rows: Vec<(NumberRow, NaiveDateTime, i64)> = h::table
+        .filter(h::campaign_id.eq(campaign.get()))
+        .order((h::id, h::run_id))
+        .select((shared, h::archived_at, h::run_id))
+        .load(conn)
+        .expect("reads call_data_history");
+    rows.into_iter().map(|(number, archived_at, run_id)| HistoryRow { number, archived_at, run_id }).collect()
+}
+
+/// The ids of a campaign's numbers.
+#[must_use]
+pub fn ids(conn: &mut AnyConnection, campaign: CampaignId) -> BTreeSet<i64> {
+    let rows = call_data::table.filter(call_data::campaign_id.eq(campaign.get())).select(call_data::id);
+    rows.load(conn).expect("reads call_data").into_iter().collect()
+}
+
+/// The ids in a campaign's history. It fails when one of them is there twice.
+#[must_use]
+pub fn history_ids(conn: &mut AnyConnection, campaign: CampaignId) -> BTreeSet<i64> {
+    use call_data_history as h;
+    let rows: Vec<i64> =
+        h::table.filter(h::campaign_id.eq(campaign.get())).select(h::id).load(conn).expect("reads call_data_history");
+    let ids: BTreeSet<i64> = rows.iter().copied().collect();
+    assert_eq!(ids.len(), rows.len(), "a number was archived twice");
+    ids
+}
