@@ -1,6 +1,6 @@
-//! A PostgreSQL primary that is killed under load, and its standby promoted.
+//! Failover: a PostgreSQL primary is killed under load, and its synchronous standby is promoted.
 //!
-//! `ATTACK_FAILOVERS=100` gives how often.
+//! `ATTACK_FAILOVERS=100` sets the number of failovers.
 
 use std::thread;
 
@@ -16,7 +16,7 @@ use url::Url;
 use crate::load::{self, MEMBERS, STEPS, check, under_load};
 use crate::support::{campaign, engine, manual, stop_after};
 
-/// A store that works on whichever of the two can be written to.
+/// A store that connects to the one of the two servers that accepts writes.
 fn either(a: &TestDatabase, b: &TestDatabase) -> Store {
     let (a, b): (Url, Url) = (a.url().parse().unwrap(), b.url().parse().unwrap());
     let hosts = [&a, &b].map(|url| format!("127.0.0.1:{}", url.port().unwrap())).join(",");
@@ -28,11 +28,11 @@ fn either(a: &TestDatabase, b: &TestDatabase) -> Store {
 
 #[test]
 #[cfg_attr(not(feature = "postgres"), ignore = "the feature `postgres` is not compiled in")]
-fn what_was_told_survives_a_failover() {
+fn reported_results_survive_a_failover() {
     if !backends().contains(&Backend::Postgres) {
         return;
     }
-    let mut attack = Attack::new("fail over", Backend::Postgres);
+    let mut attack = Attack::new("failover", Backend::Postgres);
     let mut primary = Server::to_be_killed(Backend::Postgres, &[]);
     let mut db = TestDatabase::on(&primary);
     for id in 1.. {
@@ -41,21 +41,21 @@ fn what_was_told_survives_a_failover() {
         let store = either(&db, &promoted);
         let campaign = campaign(&db, id, &load::numbers());
         let before = tables::numbers(&mut db.connect(), campaign);
-        // A sweep that goes on by itself, and one that a person has stopped and resumes on the new primary.
+        // One sweep continues by itself; another was stopped and is resumed on the new primary.
         let stopped_in = crate::support::campaign(&db, 1_000_000 + id, &load::numbers());
         let before_stop = tables::numbers(&mut db.connect(), stopped_in);
         let stopped = stop_after(&engine(db.store(), 5), &manual(stopped_in, MEMBERS, true), 7);
-        let told = under_load(&store, &store, campaign, |meter| {
+        let reported = under_load(&store, &store, campaign, |meter| {
             meter.wait(rand::random_range(5..STEPS / 2));
             primary.kill();
             thread::sleep(std::time::Duration::from_millis(rand::random_range(0..300)));
             standby.promote();
         });
         attack.fault("primary killed, standby promoted");
-        check(&mut attack, &mut promoted.connect(), &store, (campaign, &before), &told);
+        check(&mut attack, &mut promoted.connect(), &store, (campaign, &before), &reported);
         let runs = attack.promises(&mut promoted.connect(), stopped_in, &before_stop);
         let kept = runs.iter().any(|run| (run.id, run.counts, run.chunks) == (stopped.run_id, stopped.counts, 7));
-        attack.holds(kept, || format!("the primary told {stopped:?}, the standby has {runs:?}"));
+        attack.holds(kept, || format!("the primary reported {stopped:?}, the standby has {runs:?}"));
         let resumed =
             resume(&engine(promoted.store(), 5), stopped.run_id, Bounds::default(), &mut Control::unattended());
         let completed = resumed.is_ok_and(|report| matches!(report.outcome, Outcome::Succeeded));

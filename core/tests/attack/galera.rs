@@ -1,7 +1,7 @@
-//! A MariaDB Galera cluster of three nodes: one is killed, and several write the same rows.
+//! A MariaDB Galera cluster of three nodes: one node is killed; two nodes write the same rows.
 //!
-//! It needs the packages `galera-4` and `rsync`, and runs when asked for: `cargo test … --test attack galera -- --ignored`.
-//! `ATTACK_GALERA=20` gives how many nodes are killed, and ten times as many conflicts.
+//! Needs the packages `galera-4` and `rsync`; runs only on request: `cargo test … --test attack galera -- --ignored`.
+//! `ATTACK_GALERA=20` sets how many nodes are killed; the test of conflicts waits for ten times as many.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -37,7 +37,7 @@ fn status(conn: &mut AnyConnection, name: &str) -> String {
     diesel::sql_query(query).get_result::<Status>(conn).unwrap().value
 }
 
-/// Waits until a node has what was committed on the others.
+/// Waits until a node has applied what was committed on the others.
 fn caught_up(db: &TestDatabase) -> AnyConnection {
     #[derive(QueryableByName)]
     struct One {
@@ -48,7 +48,7 @@ fn caught_up(db: &TestDatabase) -> AnyConnection {
     loop {
         let mut conn = db.connect();
         diesel::sql_query("SET SESSION wsrep_sync_wait = 1").execute(&mut conn).unwrap();
-        // A node that has left the cluster or is about to join it says that it is not ready.
+        // A node that has left the cluster, or is joining it, reports that it is not ready.
         if diesel::sql_query("SELECT 1 AS one FROM campaign LIMIT 1").get_results::<One>(&mut conn).is_ok() {
             return conn;
         }
@@ -56,20 +56,20 @@ fn caught_up(db: &TestDatabase) -> AnyConnection {
     }
 }
 
-/// Transactions of a node that another node's came before.
+/// Transactions of a node that were rolled back because of a conflicting one on another node.
 fn conflicts(db: &TestDatabase) -> u64 {
     let mut conn = db.connect();
     let counters = ["wsrep_local_cert_failures", "wsrep_local_bf_aborts"];
     counters.map(|counter| status(&mut conn, counter).parse::<u64>().unwrap()).iter().sum()
 }
 
-/// A dialler that takes numbers which wait, until the load is over. Says which it has taken.
+/// A dialler that takes waiting numbers until the load is over. Returns the numbers that it has taken.
 fn dial(db: &TestDatabase, campaign: CampaignId, meter: &Meter) -> BTreeSet<i64> {
     let mut conn = db.connect();
     let mut taken = BTreeSet::new();
     while !meter.is_over() {
         let id = rand::random_range(1..=load::NUMBERS);
-        // What was refused was not done, and somebody else's write came before.
+        // A refused transaction had no effect: a conflicting one was committed first.
         if sample::try_dial(&mut conn, campaign, id, 0, 1).unwrap_or(false) {
             taken.insert(id);
         }
@@ -88,7 +88,7 @@ fn a_node_that_is_killed_loses_nothing() {
         let victim = usize::try_from(id % 3).unwrap();
         let campaign = campaign(&dbs[0], id.try_into().unwrap(), &load::numbers());
         let before = tables::numbers(&mut caught_up(&dbs[1]), campaign);
-        let told = under_load(&dbs[0].store(), &dbs[1].store(), campaign, |meter| {
+        let reported = under_load(&dbs[0].store(), &dbs[1].store(), campaign, |meter| {
             meter.wait(rand::random_range(5..STEPS / 2));
             cluster[victim].kill();
             thread::sleep(Duration::from_millis(rand::random_range(0..500)));
@@ -96,7 +96,7 @@ fn a_node_that_is_killed_loses_nothing() {
         });
         attack.fault(["node of the sweep killed", "node of the clients killed", "third node killed"][victim]);
         let survivor = &dbs[(victim + 1) % 3];
-        check(&mut attack, &mut caught_up(survivor), &survivor.store(), (campaign, &before), &told);
+        check(&mut attack, &mut caught_up(survivor), &survivor.store(), (campaign, &before), &reported);
         for db in &dbs {
             attack.promises(&mut caught_up(db), campaign, &before);
         }
@@ -109,7 +109,7 @@ fn a_node_that_is_killed_loses_nothing() {
 
 #[test]
 #[ignore = "needs galera-4 and rsync; run it with --ignored"]
-fn what_two_nodes_write_counts_once() {
+fn conflicting_writes_on_two_nodes_count_once() {
     let mut attack = Attack::new("write on two nodes of a cluster", Backend::Mysql);
     let cluster = Server::cluster(3);
     let dbs = databases(&cluster);
@@ -118,17 +118,17 @@ fn what_two_nodes_write_counts_once() {
         let campaign = campaign(&dbs[0], id, &load::wanted_by_all());
         let mut before = tables::numbers(&mut caught_up(&dbs[1]), campaign);
         let mut taken = BTreeSet::new();
-        let told = under_load(&dbs[0].store(), &dbs[1].store(), campaign, |meter| {
+        let reported = under_load(&dbs[0].store(), &dbs[1].store(), campaign, |meter| {
             taken = dial(&dbs[1], campaign, meter);
         });
-        // What the dialler has taken stays, and stays taken.
+        // Numbers that the dialler has taken stay in call_data with status 1.
         for number in before.iter_mut().filter(|number| taken.contains(&number.id)) {
             number.status = 1;
         }
-        check(&mut attack, &mut caught_up(&dbs[2]), &dbs[2].store(), (campaign, &before), &told);
+        check(&mut attack, &mut caught_up(&dbs[2]), &dbs[2].store(), (campaign, &before), &reported);
         let left = tables::ids(&mut caught_up(&dbs[2]), campaign);
         for id in &taken {
-            attack.holds(left.contains(id), || format!("number {id} was the dialler's and is gone"));
+            attack.holds(left.contains(id), || format!("number {id} was taken by the dialler and removed"));
         }
         attack.holds(!taken.is_empty(), || "the dialler took nothing".to_owned());
         let conflicts = dbs.iter().map(conflicts).sum();

@@ -1,6 +1,6 @@
-//! SIGKILL to a sweeping or restoring process, at random instants and at each step of a chunk.
+//! SIGKILL to a process that sweeps or restores, at random instants and at each step of a chunk: nothing is lost.
 //!
-//! `ATTACK_KILLS=500` gives the kills of each test.
+//! `ATTACK_KILLS=500` sets the number of kills in each test.
 
 use std::env;
 use std::io::{BufRead as _, BufReader};
@@ -24,26 +24,26 @@ use callsweep_testkit::tables::{self, NumberRow};
 
 use chrono::TimeDelta;
 
-use crate::support::{campaign, engine, ledger, ledger_of, manual, sweep, watch, watch_resumed};
+use crate::support::{campaign, engine, ledger, ledger_of, manual, resume_with_progress, sweep, watch};
 
-/// Set for the child alone: the database and campaign that it works on, by how many minutes its clock is ahead, what it
-/// does (`-` begins a sweep, an id resumes that run, `restore:` and an id takes that run back), and the point that it
-/// stops at, and at which passing of it, as in `copied@3`; or `-`. Last, how many lanes it has.
+/// Task of the child process, separated by spaces: database, campaign, minutes by which its clock is ahead, action
+/// (`-`: start a sweep; an id: resume that run; `restore:` and an id: restore that run), the fail point at which it
+/// stops and the number of the passing, as in `copied@3`, or `-`; and the number of lanes.
 const TASK: &str = "CALLSWEEP_TEST_KILL";
 const MEMBERS: &str = r#"{"recycleTime":"2020-12-31 00:00:00","recycleType":"1"}"#;
-/// Of one campaign: chunks of five last for some thirty kills.
+/// Numbers of one campaign: with chunks of five, enough for some thirty kills.
 const NUMBERS: i64 = 1_000;
 
 fn kills() -> u64 {
     times("ATTACK_KILLS", 14)
 }
 
-/// A clock that is ahead: a run whose process was killed minutes ago is known to be dead.
-fn ahead(minutes: u64) -> Clock {
+/// A clock that is ahead, so that a run whose process was just killed counts as dead.
+fn clock_ahead(minutes: u64) -> Clock {
     Clock::from_fn(move || Clock::system().now() + TimeDelta::minutes(i64::try_from(minutes).unwrap()))
 }
 
-fn take_back(run_id: i64) -> Restore {
+fn restore_of(run_id: i64) -> Restore {
     Restore { run_id, actor: "tester".to_owned(), into_executing: false }
 }
 
@@ -51,12 +51,12 @@ fn tell(line: &str) {
     println!("{line}");
 }
 
-/// Stops at the `passing`th passing of a point, says so, and waits to be killed.
+/// Stops at the given passing of a fail point, reports that, and waits to be killed.
 fn stop_at(point: &str, passing: u64) {
     let (point, passed) = (point.to_owned(), AtomicU64::new(0));
     failpoint::watch(move |name| {
         if name == point && passed.fetch_add(1, Ordering::Relaxed) + 1 == passing {
-            tell("at the point");
+            tell("at the fail point");
             loop {
                 thread::park();
             }
@@ -64,7 +64,7 @@ fn stop_at(point: &str, passing: u64) {
     });
 }
 
-/// The process that is killed: this binary again, told to run this test alone. Without [`TASK`] it does nothing.
+/// The process that is killed: this test binary, started again to run only this test. Without [`TASK`] it does nothing.
 #[test]
 fn child() {
     let Ok(task) = env::var(TASK) else { return };
@@ -75,64 +75,66 @@ fn child() {
         stop_at(point, passing.parse().unwrap());
     }
     let settings = DatabaseSettings { url: url.to_owned().into(), ..DatabaseSettings::default() };
-    let mut engine = engine(Store::open(&settings, ahead(minutes.parse().unwrap())).unwrap(), 5);
+    let mut engine = engine(Store::open(&settings, clock_ahead(minutes.parse().unwrap())).unwrap(), 5);
     engine.pace.lanes = lanes.parse().unwrap();
-    let tell = |now: &Progress| tell(&format!("told {} {}", now.run_id, now.chunks));
+    let tell = |now: &Progress| tell(&format!("progress {} {}", now.run_id, now.chunks));
     if let Some(run_id) = what.strip_prefix("restore:") {
         let mut control = Control { progress: Box::new(tell), ..Control::unattended() };
-        restore(&engine, &take_back(run_id.parse().unwrap()), &mut control).unwrap();
+        restore(&engine, &restore_of(run_id.parse().unwrap()), &mut control).unwrap();
         return;
     }
     let campaign = CampaignId::try_from(campaign.parse::<i64>().unwrap()).unwrap();
     match what.parse() {
-        Ok(run_id) => watch_resumed(&engine, run_id, tell),
+        Ok(run_id) => resume_with_progress(&engine, run_id, tell),
         Err(_) => watch(&engine, &manual(campaign, MEMBERS, true), tell),
     };
 }
 
-/// What was known of a child when it was gone.
-struct Gone {
-    /// Its last word: the run and how many chunks that had.
-    told: Option<(i64, i64)>,
-    /// It came to its end before it could be killed.
+/// What the test knows about a child that has ended.
+struct Ended {
+    /// Its last progress line: the run and its number of chunks.
+    last_progress: Option<(i64, i64)>,
+    /// It ended before it could be killed.
     by_itself: bool,
 }
 
-/// Starts the child and kills it: at a point, or at some instant after so many chunks.
-fn kill(task: &str, point: &str) -> Gone {
+/// Starts the child and kills it at a fail point, or at a random instant after a random number of chunks.
+fn kill(task: &str, point: &str) -> Ended {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["kill::child", "--exact", "--nocapture"])
         .env(TASK, format!("{task} {point} {}", rand::random_range(1..=3)))
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut told = None;
+    let mut last_progress = None;
     let mut chunks_left = if point == "-" { rand::random_range(1..=6) } else { u32::MAX };
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut by_itself = true;
-    let mut hear = |line: &str| {
-        let Some((run_id, chunk)) = line.split_once("told ").and_then(|(_, told)| told.split_once(' ')) else { return };
-        told = Some((run_id.parse().unwrap(), chunk.parse().unwrap()));
+    let mut read_progress = |line: &str| {
+        let Some((run_id, chunk)) = line.split_once("progress ").and_then(|(_, rest)| rest.split_once(' ')) else {
+            return;
+        };
+        last_progress = Some((run_id.parse().unwrap(), chunk.parse().unwrap()));
     };
     for line in lines.by_ref() {
-        hear(&line);
-        chunks_left -= u32::from(line.contains("told "));
-        if line.contains("at the point") || chunks_left == 0 {
+        read_progress(&line);
+        chunks_left -= u32::from(line.contains("progress "));
+        if line.contains("at the fail point") || chunks_left == 0 {
             by_itself = false;
             break;
         }
     }
     if point == "-" {
-        // The instant falls anywhere in a chunk, which takes some milliseconds.
+        // A chunk takes some milliseconds: the kill can fall on any instant of it.
         thread::sleep(Duration::from_micros(rand::random_range(0..10_000)));
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    lines.for_each(|line| hear(&line));
-    Gone { told, by_itself }
+    lines.for_each(|line| read_progress(&line));
+    Ended { last_progress, by_itself }
 }
 
-/// Any instant, and each point that there is on this backend, in turn.
+/// In turn: a random instant, and each fail point of this backend.
 fn points(backend: Backend) -> impl Iterator<Item = &'static str> {
     let has = move |point: &&str| backend != Backend::Postgres || *point != "copied";
     ["-"].into_iter().chain(failpoint::POINTS).filter(has).cycle()
@@ -154,13 +156,13 @@ fn due(before: &[NumberRow]) -> i64 {
     i64::try_from(before.iter().filter(|number| is_due(number)).count()).unwrap()
 }
 
-/// A run that goes on begins at its cursor: nothing that is still to go lies behind it.
-fn nothing_is_forgotten(attack: &mut Attack, conn: &mut AnyConnection, campaign: CampaignId, run: &Run) {
+/// A resumed run starts at its cursor, so no due number may be left before the cursor.
+fn nothing_is_skipped(attack: &mut Attack, conn: &mut AnyConnection, campaign: CampaignId, run: &Run) {
     let cursors = runs::campaigns(conn, run.id).unwrap().into_iter().filter_map(|row| row.cursor);
     for cursor in cursors.chain(run.cursor.clone()) {
         let mut behind = tables::numbers(conn, campaign);
         behind.retain(|number| is_due(number) && number.is_behind(&cursor));
-        attack.holds(behind.is_empty(), || format!("run {} would forget {} numbers", run.id, behind.len()));
+        attack.holds(behind.is_empty(), || format!("run {} would skip {} numbers", run.id, behind.len()));
     }
 }
 
@@ -169,7 +171,7 @@ fn all_is_back(source: &Run) -> bool {
 }
 
 on_each_backend! {
-    fn a_killed_sweep_keeps_every_promise_and_the_next_completes(db) {
+    fn a_killed_sweep_loses_nothing_and_the_next_completes(db) {
         let (mut conn, mut attack) = (db.connect(), Attack::new("kill a sweep", db.backend()));
         let (mut points, mut minutes) = (points(db.backend()), 0);
         for id in 1.. {
@@ -180,27 +182,27 @@ on_each_backend! {
                 minutes += 1;
                 let point = points.next().unwrap();
                 let task = format!("{} {campaign} {minutes} {resumed}", db.url());
-                let gone = kill(&task, &passing(point));
+                let ended = kill(&task, &passing(point));
                 let runs = attack.promises(&mut conn, campaign, &before);
-                if let Some((run_id, chunk)) = gone.told {
+                if let Some((run_id, chunk)) = ended.last_progress {
                     let run = runs.iter().find(|run| run.id == run_id).expect("the run is in the ledger");
-                    attack.holds(run.chunks >= chunk, || "a chunk was told of and is not in the ledger".to_owned());
+                    attack.holds(run.chunks >= chunk, || "a chunk was reported and is not in the ledger".to_owned());
                 }
                 let newest = &runs[..].first();
                 if let Some(run) = newest {
-                    nothing_is_forgotten(&mut attack, &mut conn, campaign, run);
+                    nothing_is_skipped(&mut attack, &mut conn, campaign, run);
                 }
-                if gone.by_itself || newest.is_some_and(|run| run.state == "succeeded") {
+                if ended.by_itself || newest.is_some_and(|run| run.state == "succeeded") {
                     break;
                 }
                 attack.fault(&describe(point));
-                // The next child goes on with this run, or begins one.
+                // The next child resumes this run, or starts a new one.
                 resumed = newest.filter(|_| rand::random()).map_or("-".to_owned(), |run| run.id.to_string());
             }
             let last = attack.promises(&mut conn, campaign, &before).swap_remove(0);
-            let engine = engine(db.store_at(ahead(minutes + 1)), 500);
+            let engine = engine(db.store_at(clock_ahead(minutes + 1)), 500);
             if last.state != "succeeded" {
-                let report = watch_resumed(&engine, last.id, |_| ());
+                let report = resume_with_progress(&engine, last.id, |_| ());
                 assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
                 ledger_of(&mut conn, &report);
             }
@@ -213,39 +215,39 @@ on_each_backend! {
                 break;
             }
         }
-        attack.verify(&db.store_at(ahead(minutes + 1)));
+        attack.verify(&db.store_at(clock_ahead(minutes + 1)));
         attack.end();
     }
 
-    fn a_killed_restore_keeps_every_promise_and_the_next_completes(db) {
+    fn a_killed_restore_loses_nothing_and_the_next_completes(db) {
         let (mut conn, mut attack) = (db.connect(), Attack::new("kill a restore", db.backend()));
         let (mut points, mut minutes) = (points(db.backend()), 0);
         for id in 1.. {
             let campaign = campaign(db, id, &numbers(NUMBERS, 9));
             let before = tables::numbers(&mut conn, campaign);
-            let source = sweep(&engine(db.store_at(ahead(minutes)), 500), &manual(campaign, MEMBERS, true)).run_id;
+            let source = sweep(&engine(db.store_at(clock_ahead(minutes)), 500), &manual(campaign, MEMBERS, true)).run_id;
             while attack.faults() < kills() {
                 minutes += 1;
                 let point = points.next().unwrap();
                 let task = format!("{} {campaign} {minutes} restore:{source}", db.url());
-                let gone = kill(&task, &passing(point));
+                let ended = kill(&task, &passing(point));
                 let runs = attack.promises(&mut conn, campaign, &before);
-                if let Some((run_id, chunk)) = gone.told {
+                if let Some((run_id, chunk)) = ended.last_progress {
                     let run = runs.iter().find(|run| run.id == run_id).expect("the restore is in the ledger");
-                    attack.holds(run.chunks >= chunk, || "a chunk was told of and is not in the ledger".to_owned());
+                    attack.holds(run.chunks >= chunk, || "a chunk was reported and is not in the ledger".to_owned());
                 }
-                if gone.by_itself {
+                if ended.by_itself {
                     break;
                 }
                 attack.fault(&describe(point));
-                // Killed after its last chunk: there is nothing left to take back.
+                // It was killed after its last chunk: nothing is left to restore.
                 if all_is_back(&ledger(&mut conn, source)) {
                     break;
                 }
             }
-            let engine = engine(db.store_at(ahead(minutes + 1)), 500);
+            let engine = engine(db.store_at(clock_ahead(minutes + 1)), 500);
             if !all_is_back(&ledger(&mut conn, source)) {
-                let report = restore(&engine, &take_back(source), &mut Control::unattended()).unwrap();
+                let report = restore(&engine, &restore_of(source), &mut Control::unattended()).unwrap();
                 assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
             }
             let runs = attack.promises(&mut conn, campaign, &before);
@@ -259,7 +261,7 @@ on_each_backend! {
                 break;
             }
         }
-        attack.verify(&db.store_at(ahead(minutes + 1)));
+        attack.verify(&db.store_at(clock_ahead(minutes + 1)));
         attack.end();
     }
 }

@@ -1,4 +1,4 @@
-//! A sweep and several clients at work on one campaign, whatever breaks, and what they must find afterwards.
+//! The load of the server tests: a sweep and several clients on one campaign, and the checks after it.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,18 +20,18 @@ use callsweep_testkit::tables::{self, NumberRow};
 
 use crate::support::{after_each_chunk, engine, manual};
 
-/// What the sweeps ask for.
+/// The filter of the sweeps.
 pub(crate) const MEMBERS: &str = r#"{"recycleTime":"2020-12-31 00:00:00","recycleType":"1"}"#;
-/// Of a campaign: the first are the sweep's, the others have no recycle time and are the clients'.
+/// Numbers of a campaign: the sweep removes the first; the others have no recycle time, and the clients remove them.
 pub(crate) const NUMBERS: i64 = 1_000;
 const OF_THE_SWEEP: i64 = 700;
 const CLIENTS: i64 = 3;
-/// Whoever has failed so often gives up.
+/// Attempts after which a client gives up.
 const ATTEMPTS: u32 = 200;
-/// Steps of a load in all, about: its chunks and its answers. Sweep and clients are all at work for the first half.
+/// Approximate number of steps of a load: chunks and answers. In the first half, sweep and clients are all active.
 pub(crate) const STEPS: u64 = 300;
 
-/// A campaign's numbers.
+/// The numbers of a campaign.
 pub(crate) fn numbers() -> Vec<NewNumber> {
     let mut numbers = sample::numbers(NUMBERS, 5);
     let (sweeps, clients) = numbers.split_at_mut(usize::try_from(OF_THE_SWEEP).unwrap());
@@ -44,7 +44,7 @@ pub(crate) fn numbers() -> Vec<NewNumber> {
     numbers
 }
 
-/// The same, where the sweep is after the clients' numbers, too.
+/// The same, but the sweep also removes the clients' numbers.
 pub(crate) fn wanted_by_all() -> Vec<NewNumber> {
     let mut numbers = numbers();
     for number in &mut numbers {
@@ -53,26 +53,26 @@ pub(crate) fn wanted_by_all() -> Vec<NewNumber> {
     numbers
 }
 
-/// What the sweep and the clients were told.
+/// Results that the sweep and the clients received.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
-    /// What went wrong for good, or would have without somebody who tries again.
+pub(crate) struct Reported {
+    /// Permanent failures, and those that only a retry by the operator solved.
     failed: Vec<String>,
     sweep: Option<PurgeReport>,
     answers: Vec<Answer>,
 }
 
-/// What a client was told about a number.
+/// The answer that a client received for a number.
 #[derive(Debug)]
 struct Answer {
     criteria: serde_json::Value,
     run_id: i64,
     deleted: i64,
-    /// It asked once, or each time with the same key.
+    /// The client asked once, or each time with the same key.
     once: bool,
 }
 
-/// How far a load is.
+/// Progress of a load.
 pub(crate) struct Meter(AtomicU64);
 
 impl Meter {
@@ -80,7 +80,7 @@ impl Meter {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Waits until so many steps have been made, or there is nobody who makes any.
+    /// Waits until this many steps were made, or the load has ended.
     pub(crate) fn wait(&self, steps: u64) {
         while self.0.load(Ordering::Relaxed) < steps {
             thread::sleep(Duration::from_millis(1));
@@ -92,24 +92,29 @@ impl Meter {
     }
 }
 
-/// What the meter shows when all is done.
+/// Value of the meter when the load has ended.
 const OVER: u64 = 1 << 32;
 
-/// Sweeps a campaign and asks for its other numbers until all is done, while `breaks` breaks something. The clients may
-/// have another store than the sweep.
-pub(crate) fn under_load(store: &Store, clients: &Store, campaign: CampaignId, breaks: impl FnOnce(&Meter)) -> Told {
+/// Sweeps a campaign and requests its other numbers until everything is done, while `breaks` injects faults. The
+/// clients may use another store than the sweep.
+pub(crate) fn under_load(
+    store: &Store,
+    clients: &Store,
+    campaign: CampaignId,
+    breaks: impl FnOnce(&Meter),
+) -> Reported {
     let meter = Meter(AtomicU64::new(0));
-    let told = Mutex::new(Told::default());
+    let reported = Mutex::new(Reported::default());
     thread::scope(|scope| {
-        let mut at_work = vec![scope.spawn(|| sweep(store, campaign, &meter, &told))];
+        let mut threads = vec![scope.spawn(|| sweep(store, campaign, &meter, &reported))];
         for client in 0..CLIENTS {
-            let (meter, told) = (&meter, &told);
-            at_work.push(scope.spawn(move || ask_for_all(clients, campaign, client, meter, told)));
+            let (meter, reported) = (&meter, &reported);
+            threads.push(scope.spawn(move || ask_for_all(clients, campaign, client, meter, reported)));
         }
         let over = &meter;
         scope.spawn(move || {
-            let ends: Vec<_> = at_work.into_iter().map(thread::ScopedJoinHandle::join).collect();
-            // Whoever waits for the meter waits no longer, also where one of them panicked.
+            let ends: Vec<_> = threads.into_iter().map(thread::ScopedJoinHandle::join).collect();
+            // Ends every wait for the meter, also after a panic in a thread.
             over.0.store(OVER, Ordering::Relaxed);
             for end in ends {
                 end.unwrap();
@@ -117,11 +122,11 @@ pub(crate) fn under_load(store: &Store, clients: &Store, campaign: CampaignId, b
         });
         breaks(&meter);
     });
-    told.into_inner().unwrap()
+    reported.into_inner().unwrap()
 }
 
-/// A run that fails is resumed, as its operator would; that it had to be is told.
-fn sweep(store: &Store, campaign: CampaignId, meter: &Meter, told: &Mutex<Told>) {
+/// Resumes a run that fails, as an operator would, and records that this was necessary.
+fn sweep(store: &Store, campaign: CampaignId, meter: &Meter, reported: &Mutex<Reported>) {
     let mut engine = engine(store.clone(), 5);
     engine.pace.lanes = rand::random_range(1..=3).try_into().unwrap();
     let mut control = after_each_chunk(|_| meter.step());
@@ -129,10 +134,10 @@ fn sweep(store: &Store, campaign: CampaignId, meter: &Meter, told: &Mutex<Told>)
     for _ in 0..ATTEMPTS {
         let failed = match done {
             Ok(PurgeReport { outcome: Outcome::Failed(error), run_id, .. }) => (error, Some(run_id)),
-            Ok(report) => return told.lock().unwrap().sweep = Some(report),
+            Ok(report) => return reported.lock().unwrap().sweep = Some(report),
             Err(error) => (error, None),
         };
-        told.lock().unwrap().failed.push(format!("the sweep failed: {}", failed.0));
+        reported.lock().unwrap().failed.push(format!("the sweep failed: {}", failed.0));
         thread::sleep(Duration::from_millis(200));
         done = match failed.1 {
             Some(run_id) => resume(&engine, run_id, Bounds::default(), &mut control),
@@ -141,16 +146,16 @@ fn sweep(store: &Store, campaign: CampaignId, meter: &Meter, told: &Mutex<Told>)
     }
 }
 
-/// Asks for one number after the other, alone or with others, until each has its answer.
-fn ask_for_all(store: &Store, campaign: CampaignId, client: i64, meter: &Meter, told: &Mutex<Told>) {
+/// Requests one number after the other, alone or in a group, until each has its answer.
+fn ask_for_all(store: &Store, campaign: CampaignId, client: i64, meter: &Meter, reported: &Mutex<Reported>) {
     let engine = engine(store.clone(), 5_000);
     let mut ids = (OF_THE_SWEEP + 1 + client..=NUMBERS).step_by(usize::try_from(CLIENTS).unwrap()).peekable();
     while ids.peek().is_some() {
         let runs: Vec<NewRun> = ids.by_ref().take(rand::random_range(1..=3)).map(|id| request(campaign, id)).collect();
         for answer in ask(&engine, &runs) {
             match answer {
-                Ok(answer) => told.lock().unwrap().answers.push(answer),
-                Err(unanswered) => told.lock().unwrap().failed.push(unanswered),
+                Ok(answer) => reported.lock().unwrap().answers.push(answer),
+                Err(unanswered) => reported.lock().unwrap().failed.push(unanswered),
             }
         }
         meter.step();
@@ -163,7 +168,7 @@ fn request(campaign: CampaignId, id: i64) -> NewRun {
     NewRun { kind: RunKind::Request, key, ..asked }
 }
 
-/// As the endpoint does it: together where there is a connection, and each by itself where that led to no result.
+/// Executes requests as the endpoint does: in a group if possible, and each one alone that got no result there.
 fn ask(engine: &Engine, runs: &[NewRun]) -> Vec<Result<Answer, String>> {
     assert!(runs.iter().all(goes_together));
     let together = match engine.store.connection() {
@@ -181,7 +186,7 @@ fn ask(engine: &Engine, runs: &[NewRun]) -> Vec<Result<Answer, String>> {
     runs.iter().zip(together).map(answer).collect()
 }
 
-/// A client that gets an error asks again, with the same key if it has one.
+/// A client retries after an error, with the same key if it has one.
 fn until_answered(engine: &Engine, run: &NewRun, mut done: Result<PurgeReport, Error>) -> Result<Answer, String> {
     let criteria = serde_json::to_value(&run.criteria).unwrap();
     for asked in 1..=ATTEMPTS {
@@ -204,7 +209,7 @@ fn until_answered(engine: &Engine, run: &NewRun, mut done: Result<PurgeReport, E
         }
         done = purge(engine, run, &mut Control::unattended());
     }
-    Err(format!("a client was never answered: {criteria}, in the end {done:?}"))
+    Err(format!("a client was never answered: {criteria}, last result {done:?}"))
 }
 
 fn find(engine: &Engine, key: &str) -> Option<Run> {
@@ -212,26 +217,26 @@ fn find(engine: &Engine, key: &str) -> Option<Run> {
     runs::find_by_key(&mut conn, key).ok()?
 }
 
-/// What must be true once the load is over: every number is accounted for, what was told is in the ledger, once, and
-/// nothing is left to do.
+/// Checks after the load: every number is accounted for, each reported result is in the ledger exactly once, and
+/// nothing is left to remove.
 pub(crate) fn check(
     attack: &mut Attack,
     conn: &mut AnyConnection,
     store: &Store,
     (campaign, before): (CampaignId, &[NumberRow]),
-    told: &Told,
+    reported: &Reported,
 ) {
     let runs = attack.promises(conn, campaign, before);
-    attack.holds(told.failed.is_empty(), || format!("{:?}", told.failed));
-    let ended = told.sweep.as_ref().map(|report| (report.run_id, "succeeded", report.counts, report.chunks));
+    attack.holds(reported.failed.is_empty(), || format!("{:?}", reported.failed));
+    let ended = reported.sweep.as_ref().map(|report| (report.run_id, "succeeded", report.counts, report.chunks));
     let is_so = |run: &Run| ended == Some((run.id, &run.state, run.counts, run.chunks));
-    attack.holds(runs.iter().any(is_so), || format!("the sweep was told {ended:?}, the ledger has {runs:?}"));
-    for answer in &told.answers {
+    attack.holds(runs.iter().any(is_so), || format!("the sweep received {ended:?}, the ledger has {runs:?}"));
+    for answer in &reported.answers {
         let is_it =
             |run: &&Run| run.state == "succeeded" && (run.id, run.counts.deleted) == (answer.run_id, answer.deleted);
         let asked: Vec<&Run> = runs.iter().filter(|run| run.criteria == answer.criteria).collect();
         let holds = asked.iter().copied().any(|run| is_it(&run)) && (asked.len() == 1 || !answer.once);
-        attack.holds(holds, || format!("a client was told {answer:?}, the ledger has {asked:?}"));
+        attack.holds(holds, || format!("a client received {answer:?}, the ledger has {asked:?}"));
     }
     let waiting = |number: &&NumberRow| number.status == 0;
     let was_waiting = before.iter().filter(waiting).count();
@@ -240,7 +245,7 @@ pub(crate) fn check(
     let deleted: i64 = runs.iter().map(|run| run.counts.deleted).sum();
     attack.holds(usize::try_from(deleted) == Ok(was_waiting), || format!("{deleted} were deleted, {was_waiting} due"));
     let again = purge(&engine(store.clone(), 500), &manual(campaign, MEMBERS, true), &mut Control::unattended());
-    let again = again.expect("sweeps once more");
+    let again = again.expect("a second sweep runs");
     let nothing = matches!(again.outcome, Outcome::Succeeded) && again.counts.deleted == 0;
     attack.holds(nothing, || format!("the next sweep found {again:?}"));
 }

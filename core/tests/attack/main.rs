@@ -1,4 +1,4 @@
-//! Attacks on the promises: what breaks, how often, and what must be true all the same. See
+//! Fault injection: faults, how often they are injected, and the guarantees that must hold. See
 //! `docs/architecture/testing.md`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "tests")]
 

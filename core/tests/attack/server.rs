@@ -1,7 +1,8 @@
-//! Servers that are killed and come back, stop and go on, or throw their clients out, while a sweep and several clients are
-//! at work.
+//! Database servers that are killed and restarted, stopped for a while, or that lose their connections, while a sweep
+//! and several clients are active: nothing is lost or done twice.
 //!
-//! `ATTACK_SERVER_FAULTS=100` gives the faults of each test, and stops a server for 30 seconds, a tenth as often.
+//! `ATTACK_SERVER_FAULTS=100` sets the number of faults in each test. Stops of a server then last 30 seconds or more,
+//! and there are a tenth as many.
 
 use std::thread;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::load::{self, Meter, STEPS, check, under_load};
 use crate::proxy::{self, Cut, When};
 use crate::support::campaign;
 
-/// Makes one test for each server.
+/// Makes one test for each database server.
 macro_rules! on_each_server {
     ($(fn $name:ident($backend:ident) $body:block)*) => {$(
         mod $name {
@@ -52,18 +53,19 @@ fn faults(otherwise: u64) -> u64 {
     times("ATTACK_SERVER_FAULTS", otherwise)
 }
 
-/// One load after the other, each on a campaign of its own, until there were enough faults. `breaks` says what it broke.
+/// Runs one load after the other, each on a new campaign, until there were enough faults. `breaks` returns what it
+/// injected.
 fn attack(what: &str, db: &TestDatabase, store: &Store, faults: u64, mut breaks: impl FnMut(&Meter) -> Vec<String>) {
     let mut attack = Attack::new(what, db.backend());
     for id in 1.. {
         let campaign = campaign(db, id, &load::numbers());
         let before = tables::numbers(&mut db.connect(), campaign);
-        let told = under_load(store, store, campaign, |meter| {
+        let reported = under_load(store, store, campaign, |meter| {
             for fault in breaks(meter) {
                 attack.fault(&fault);
             }
         });
-        check(&mut attack, &mut db.connect(), &db.store(), (campaign, &before), &told);
+        check(&mut attack, &mut db.connect(), &db.store(), (campaign, &before), &reported);
         if attack.faults() >= faults {
             break;
         }
@@ -72,12 +74,12 @@ fn attack(what: &str, db: &TestDatabase, store: &Store, faults: u64, mut breaks:
     attack.end();
 }
 
-/// Somewhere in the first half of a load.
+/// Waits for a random point in the first half of a load.
 fn in_the_middle(meter: &Meter) {
     meter.wait(rand::random_range(5..STEPS / 2));
 }
 
-/// Ends a session of the database at random, whatever it is at. Says whether there was one.
+/// Terminates a random session of the database. Returns whether there was one.
 fn end_a_session(conn: &mut AnyConnection) -> bool {
     #[derive(QueryableByName)]
     struct Session {
@@ -99,7 +101,7 @@ fn end_a_session(conn: &mut AnyConnection) -> bool {
         Backend::Postgres => format!("SELECT pg_terminate_backend({id})"),
         _ => format!("KILL CONNECTION {id}"),
     };
-    // It may have ended by itself.
+    // The session may have ended by itself.
     conn.batch_execute(&end).is_ok()
 }
 
@@ -157,12 +159,12 @@ on_each_server! {
     fn sessions_that_are_ended_lose_nothing(backend) {
         let db = TestDatabase::new(backend);
         let mut conn = db.connect();
-        attack("end sessions", &db, &db.store(), faults(15), |meter| {
+        attack("terminate sessions", &db, &db.store(), faults(15), |meter| {
             let mut ended = Vec::new();
             for steps in (5..STEPS / 2).step_by(10) {
                 meter.wait(steps);
                 if end_a_session(&mut conn) {
-                    ended.push("session ended".to_owned());
+                    ended.push("session terminated".to_owned());
                 }
             }
             ended

@@ -1,4 +1,4 @@
-//! What is due and has not gone yet.
+//! The backlog: numbers that are due and not removed yet.
 
 use callsweep_core::campaign::CampaignStatus;
 use callsweep_core::clock::Clock;
@@ -12,7 +12,7 @@ use callsweep_testkit::sample;
 use crate::support;
 
 on_each_backend! {
-    fn it_is_what_a_run_would_take(db) {
+    fn backlog_equals_what_a_run_would_remove(db) {
         let due = |id: i64, day: i64, status| NewNumber {
             recycle_time: Some(sample::time(&format!("2026-11-{day:02} 12:00:00"))),
             status,

@@ -1,4 +1,5 @@
-//! A run meets other programs' locks: it waits, tries again, and says how often.
+//! Lock waits, deadlocks, lost connections and unanswered COMMITs: a run retries, counts the retries, and loses
+//! nothing.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -20,24 +21,24 @@ use diesel::sql_types::BigInt;
 
 use crate::proxy::{self, Cut, When};
 use crate::support::{
-    LOOK_EVERY, begin, campaign, engine, execute, ledger_of, manual, nothing_is_violated, sweep, tell_retries, waiting,
-    watch,
+    POLL_INTERVAL, assert_no_violation, begin, campaign, engine, execute, ledger_of, manual, sweep, waiting, watch,
+    with_retry_signal,
 };
 
 const BATCH: &str = r#"{"customField":"batch"}"#;
 
-fn ten() -> Vec<NewNumber> {
+fn ten_numbers() -> Vec<NewNumber> {
     (1..=10).map(number).collect()
 }
 
-/// Returns when so many sessions wait, an attempt was made again, or the sweep has ended without either.
-fn until_waiting(db: &TestDatabase, sessions: i64, tried_again: &mpsc::Receiver<()>) {
+/// Returns when this many sessions wait for a lock, after a retry, or when the sweep has ended without either.
+fn wait_for_lock_waits(db: &TestDatabase, sessions: i64, retried: &mpsc::Receiver<()>) {
     let mut conn = db.connect();
-    while waiting(&mut conn) < sessions && tried_again.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {}
+    while waiting(&mut conn) < sessions && retried.recv_timeout(POLL_INTERVAL) == Err(RecvTimeoutError::Timeout) {}
 }
 
-/// Sweeps while another program holds what `sql` wrote; it commits as soon as `release` returns.
-fn sweep_beside(
+/// Sweeps while another program holds the row locks of `sql`; that program commits as soon as `release` returns.
+fn sweep_during(
     db: &TestDatabase,
     campaign: CampaignId,
     sql: &str,
@@ -45,22 +46,22 @@ fn sweep_beside(
 ) -> PurgeReport {
     let engine = engine(db.store(), 4);
     let mut holder = begin(db, sql);
-    let (sender, tried_again) = mpsc::channel();
+    let (sender, retried) = mpsc::channel();
     thread::scope(|scope| {
         let run = manual(campaign, BATCH, true);
-        let sweep = scope.spawn(move || tell_retries(sender, || watch(&engine, &run, |_| ())));
-        release(&tried_again);
+        let sweep = scope.spawn(move || with_retry_signal(sender, || watch(&engine, &run, |_| ())));
+        release(&retried);
         execute(&mut holder, "COMMIT");
         sweep.join().unwrap()
     })
 }
 
 on_each_backend! {
-    fn a_row_lock_is_waited_for_and_the_attempt_made_again(db) {
+    fn a_chunk_waits_for_a_row_lock_and_retries(db) {
         let mut conn = db.connect();
-        let campaign = campaign(db, 1, &ten());
+        let campaign = campaign(db, 1, &ten_numbers());
         let sql = format!("UPDATE call_data SET priority = 9 WHERE campaign_id = {campaign} AND id = 6");
-        let report = sweep_beside(db, campaign, &sql, |tried_again| tried_again.recv().unwrap());
+        let report = sweep_during(db, campaign, &sql, |retried| retried.recv().unwrap());
         assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
         assert!(report.retries > 0);
         assert_eq!(ledger_of(&mut conn, &report).counts.archived, 10);
@@ -68,11 +69,11 @@ on_each_backend! {
         assert_eq!(moved.iter().map(|row| row.number.priority).collect::<Vec<_>>(), [3, 3, 3, 3, 3, 9, 3, 3, 3, 3]);
     }
 
-    fn a_number_that_is_taken_while_the_chunk_waits_for_it_stays(db) {
+    fn a_number_that_the_dialler_takes_while_the_chunk_waits_stays(db) {
         let mut conn = db.connect();
-        let campaign = campaign(db, 1, &ten());
+        let campaign = campaign(db, 1, &ten_numbers());
         let sql = format!("UPDATE call_data SET status = 1 WHERE campaign_id = {campaign} AND id = 6");
-        let report = sweep_beside(db, campaign, &sql, |tried_again| until_waiting(db, 1, tried_again));
+        let report = sweep_during(db, campaign, &sql, |retried| wait_for_lock_waits(db, 1, retried));
         assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
         let row = ledger_of(&mut conn, &report);
         assert_eq!((row.counts.matched, row.counts.deleted, row.counts.barred.ongoing_task), (10, 9, 1));
@@ -80,11 +81,11 @@ on_each_backend! {
         assert!(!tables::history_ids(&mut conn, campaign).contains(&6));
     }
 
-    fn a_campaign_that_starts_while_the_chunk_waits_bars_all_of_it(db) {
+    fn a_campaign_that_starts_while_the_chunk_waits_bars_every_number(db) {
         let mut conn = db.connect();
-        let campaign = campaign(db, 1, &ten());
+        let campaign = campaign(db, 1, &ten_numbers());
         let sql = format!("UPDATE campaign SET status = 2 WHERE id = {campaign}");
-        let report = sweep_beside(db, campaign, &sql, |tried_again| until_waiting(db, 1, tried_again));
+        let report = sweep_during(db, campaign, &sql, |retried| wait_for_lock_waits(db, 1, retried));
         assert!(
             matches!(report.outcome, Outcome::Refused(_) | Outcome::Stopped(StopReason::CampaignExecuting)),
             "{:?}",
@@ -94,8 +95,8 @@ on_each_backend! {
         assert_eq!(tables::ids(&mut conn, campaign).len(), 10);
     }
 
-    fn a_number_that_enters_while_the_chunk_waits_is_moved_whole_or_stays(db) {
-        // Numbers 4 and 6 change places between what goes and what does not: equal counts, another set.
+    fn a_number_that_starts_to_match_while_the_chunk_waits_is_moved_or_stays(db) {
+        // Number 4 starts to match and number 6 stops matching: the counts are equal, but the sets differ.
         let mut conn = db.connect();
         let other = NewNumber { custom_field: Some(CustomField::parse("other").unwrap()), ..number(4) };
         let numbers: Vec<_> = (1..=8).map(|id| if id == 4 { other.clone() } else { number(id) }).collect();
@@ -104,7 +105,7 @@ on_each_backend! {
             "UPDATE call_data SET custom_field = CASE id WHEN 4 THEN 'batch' ELSE 'other' END \
              WHERE campaign_id = {campaign} AND id IN (4, 6)"
         );
-        let report = sweep_beside(db, campaign, &sql, |tried_again| until_waiting(db, 1, tried_again));
+        let report = sweep_during(db, campaign, &sql, |retried| wait_for_lock_waits(db, 1, retried));
         let (stay, moved) = (tables::ids(&mut conn, campaign), tables::history_ids(&mut conn, campaign));
         assert!(stay.is_disjoint(&moved));
         assert_eq!(&stay | &moved, (1..=8).collect());
@@ -112,31 +113,33 @@ on_each_backend! {
         assert_eq!(usize::try_from(ledger_of(&mut conn, &report).counts.archived).unwrap(), moved.len());
     }
 
-    fn a_deadlock_is_tried_again(db) {
+    fn a_deadlock_is_retried(db) {
         if db.backend() == Backend::Sqlite {
-            return; // It has one writer, so there is nobody to deadlock with.
+            return; // SQLite has one writer: no deadlocks.
         }
         let mut conn = db.connect();
-        let (here, heavy) = (campaign(db, 1, &ten()), campaign(db, 2, &(1..=500).map(number).collect::<Vec<_>>()));
+        let (here, heavy) = (campaign(db, 1, &ten_numbers()), campaign(db, 2, &(1..=500).map(number).collect::<Vec<_>>()));
         let touch = |id| format!("UPDATE call_data SET priority = 4 WHERE campaign_id = {here} AND id = {id}");
         let mut gate = begin(db, &touch(2));
-        // InnoDB fells the transaction that has written less; PostgreSQL the one that looks for a deadlock first.
+        // The deadlock must hit the sweep. InnoDB rolls back the transaction that has written less; PostgreSQL the one
+        // whose deadlock_timeout ends first.
         let mut other = begin(db, &format!("UPDATE call_data SET priority = 4 WHERE campaign_id = {heavy}"));
         if db.backend() == Backend::Postgres {
             execute(&mut other, "SET deadlock_timeout = '10min'");
         }
         execute(&mut other, &touch(3));
         let (engine, run) = (engine(db.store(), 5_000), manual(here, BATCH, true));
-        let (sender, tried_again) = mpsc::channel();
+        let (sender, retried) = mpsc::channel();
         let report = thread::scope(|scope| {
-            // The chunk has number 1 and waits at the gate, the other has number 3 and waits for 1; then the gate opens.
-            let sweep = scope.spawn(|| tell_retries(sender, || sweep(&engine, &run)));
-            until_waiting(db, 1, &tried_again);
+            // The chunk has locked number 1 and waits for 2. The other transaction has locked 3 and waits for 1. When
+            // the lock on 2 is released, the chunk waits for 3: a deadlock.
+            let sweep = scope.spawn(|| with_retry_signal(sender, || sweep(&engine, &run)));
+            wait_for_lock_waits(db, 1, &retried);
             let other = scope.spawn(move || {
                 execute(&mut other, &touch(1));
                 execute(&mut other, "COMMIT");
             });
-            until_waiting(db, 2, &tried_again);
+            wait_for_lock_waits(db, 2, &retried);
             execute(&mut gate, "COMMIT");
             other.join().unwrap();
             sweep.join().unwrap()
@@ -147,13 +150,13 @@ on_each_backend! {
         assert_eq!(moved.iter().filter(|row| row.number.priority == 4).count(), 3);
     }
 
-    fn a_commit_that_gets_through_while_its_chunk_is_looked_for_skips_nothing(db) {
+    fn a_commit_that_succeeds_late_skips_nothing(db) {
         if db.backend() == Backend::Sqlite {
-            return; // There is nothing between it and the program.
+            return; // SQLite has no connection that could be lost.
         }
-        // In doubt is the first chunk, and one that is the last.
+        // The unanswered COMMIT is that of the first of several chunks, and that of the only one.
         for (id, chunk) in [(1, 4), (2, 10)] {
-            let campaign = campaign(db, id, &ten());
+            let campaign = campaign(db, id, &ten_numbers());
             let proxy = proxy::before(db);
             let settings = DatabaseSettings { url: proxy.url.clone().into(), ..DatabaseSettings::default() };
             let engine = engine(Store::open(&settings, Clock::system()).unwrap(), chunk);
@@ -163,12 +166,12 @@ on_each_backend! {
             assert_eq!(ledger_of(&mut db.connect(), &report).counts.archived, 10);
             assert_eq!(tables::history_ids(&mut db.connect(), campaign).len(), 10);
         }
-        nothing_is_violated(&db.store());
+        assert_no_violation(&db.store());
     }
 
-    fn an_import_whose_commit_gets_no_answer_is_in_once(db) {
+    fn an_import_whose_commit_gets_no_answer_inserts_once(db) {
         if db.backend() == Backend::Sqlite {
-            return; // There is nothing between it and the program.
+            return; // SQLite has no connection that could be lost.
         }
         for (id, when) in [(1, When::Before), (2, When::Meanwhile), (3, When::After)] {
             let campaign = campaign(db, id, &[]);
@@ -176,14 +179,14 @@ on_each_backend! {
             let settings = DatabaseSettings { url: proxy.url.clone().into(), ..DatabaseSettings::default() };
             let store = Store::open(&settings, Clock::system()).unwrap();
             proxy.arm(Cut { commit: true, when });
-            numbers::import(&store, campaign, &ten()).unwrap();
+            numbers::import(&store, campaign, &ten_numbers()).unwrap();
             assert!(!proxy.is_armed());
             assert_eq!(tables::ids(&mut db.connect(), campaign), (1..=10).collect(), "{when:?}");
         }
     }
 
-    fn a_lost_connection_is_made_again(db) {
-        let campaign = campaign(db, 1, &ten());
+    fn a_lost_connection_is_reopened(db) {
+        let campaign = campaign(db, 1, &ten_numbers());
         let mut other = db.connect();
         let report = watch(&engine(db.store(), 2), &manual(campaign, BATCH, true), |_| disconnect_others(&mut other));
         assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
@@ -194,7 +197,7 @@ on_each_backend! {
     }
 }
 
-/// Ends every other session of this database, as an administrator would.
+/// Terminates every other session of this database, as an administrator would.
 fn disconnect_others(conn: &mut AnyConnection) {
     #[derive(QueryableByName)]
     struct Session {

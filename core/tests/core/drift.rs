@@ -1,4 +1,4 @@
-//! A history table that cannot take what `call_data` holds is found before the first row.
+//! Column differences between `call_data` and `call_data_history` are refused before the first row is moved.
 
 use callsweep_core::engine::Error;
 use callsweep_core::engine::{Control, Outcome, purge};
@@ -13,7 +13,7 @@ use crate::support::{campaign, engine, execute, ledger, manual, sweep};
 
 const BATCH: &str = r#"{"customField":"batch"}"#;
 
-/// Alters history, and expects that archiving is refused in these words and that nothing went.
+/// Alters history, and expects that archiving is refused with this text and that nothing was removed.
 fn refuses(db: &TestDatabase, alter: &str, words: &str) {
     let (engine, mut conn) = (engine(db.store(), 5), db.connect());
     let campaign = campaign(db, 1, &[number(1), number(2)]);
@@ -27,11 +27,11 @@ fn refuses(db: &TestDatabase, alter: &str, words: &str) {
     let findings = inspect(&mut conn).unwrap();
     let finding = findings.iter().find(|finding| finding.topic == "history table").unwrap();
     assert!(finding.verdict == Verdict::Failure && finding.detail.contains(words), "{finding:?}");
-    // What is deleted outright needs no history.
+    // A delete without archive does not use history.
     assert_eq!(sweep(&engine, &manual(campaign, BATCH, false)).counts.deleted, 2);
 }
 
-/// `ALTER TABLE call_data_history …`, in the words of each backend. SQLite cannot change a column: it is made anew.
+/// `ALTER TABLE call_data_history …` in the dialect of each backend. SQLite cannot change a column: it is recreated.
 fn alter(db: &TestDatabase, column: &str, sqlite: &str, postgres: &str, mysql: &str) -> String {
     match db.backend() {
         Backend::Sqlite => format!(
@@ -47,21 +47,21 @@ on_each_backend! {
         refuses(db, "ALTER TABLE call_data_history DROP COLUMN custom_field", "column custom_field is missing there");
     }
 
-    fn a_column_that_only_call_data_got(db) {
+    fn a_column_that_only_call_data_has(db) {
         refuses(db, "ALTER TABLE call_data ADD COLUMN agent VARCHAR(10)", "column agent is missing there");
     }
 
-    fn another_length(db) {
+    fn a_different_length(db) {
         let sql = alter(db, "session_id", "VARCHAR(31)", "TYPE VARCHAR(31)", "VARCHAR(31)");
         refuses(db, &sql, "column session_id is ");
     }
 
-    fn another_type(db) {
+    fn a_different_type(db) {
         let sql = alter(db, "priority", "BIGINT NOT NULL DEFAULT 3", "TYPE BIGINT", "BIGINT NOT NULL DEFAULT 3");
         refuses(db, &sql, "column priority is ");
     }
 
-    fn another_nullability(db) {
+    fn a_different_nullability(db) {
         let sql = alter(db, "caller", "VARCHAR(24) NOT NULL DEFAULT ''", "SET NOT NULL", "VARCHAR(24) NOT NULL");
         refuses(db, &sql, "column caller is ");
     }

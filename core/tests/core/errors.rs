@@ -1,4 +1,4 @@
-//! What people read when the database cannot be used: what is wrong, the way out, and never a password.
+//! Error messages when the database cannot be used: the cause, the way out, and never a password.
 
 use std::net::TcpListener;
 use std::num::NonZeroU32;
@@ -23,7 +23,7 @@ fn open(url: &str) -> StoreError {
     error
 }
 
-/// Changes one part of the URL of a server's database. `None` where there is no server.
+/// Changes one part of the URL of a server's database. `None` on SQLite, which has no server.
 fn changed(db: &TestDatabase, change: impl Fn(&mut Url)) -> Option<String> {
     if db.backend() == Backend::Sqlite {
         return None;
@@ -34,7 +34,7 @@ fn changed(db: &TestDatabase, change: impl Fn(&mut Url)) -> Option<String> {
 }
 
 #[test]
-fn a_url_that_means_nothing_says_what_it_should_be() {
+fn an_invalid_url_names_the_supported_schemes() {
     for (url, words) in [
         ("", "must begin with sqlite://, postgres:// or mysql://"),
         ("callsweep.db", "must begin with sqlite://, postgres:// or mysql://"),
@@ -50,8 +50,8 @@ fn a_url_that_means_nothing_says_what_it_should_be() {
 
 #[test]
 #[cfg_attr(not(all(feature = "postgres", feature = "mysql")), ignore = "a feature is not compiled in")]
-fn a_server_that_never_answers_is_given_up() {
-    // The kernel takes connections that nobody accepts.
+fn a_server_that_never_answers_times_out() {
+    // The kernel completes TCP connections that no program accepts.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     for scheme in ["postgres", "mysql"] {
@@ -61,7 +61,7 @@ fn a_server_that_never_answers_is_given_up() {
 }
 
 #[test]
-fn a_file_that_is_missing_is_not_made() {
+fn a_missing_file_is_not_created() {
     let db = TestDatabase::empty(Backend::Sqlite);
     let text = open(db.url()).to_string();
     assert!(text.contains("test.db") && text.contains("`callsweep-worker migrate` creates it"), "{text}");
@@ -71,7 +71,7 @@ fn a_file_that_is_missing_is_not_made() {
 }
 
 #[test]
-fn a_backend_that_was_left_out_says_how_to_get_it() {
+fn a_backend_that_is_not_compiled_in_names_its_feature() {
     for (url, feature, built) in [
         ("postgres://u:hunter2@127.0.0.1:1/db", "postgres", cfg!(feature = "postgres")),
         ("mysql://u:hunter2@127.0.0.1:1/db", "mysql", cfg!(feature = "mysql")),
@@ -84,7 +84,7 @@ fn a_backend_that_was_left_out_says_how_to_get_it() {
 
 #[cfg(feature = "postgres")]
 #[test]
-fn a_password_that_breaks_the_url_is_not_shown() {
+fn a_password_that_makes_the_url_invalid_is_not_shown() {
     for password in
         ["hunter2%zz", "hunter2%", "hunter2/x", "hunter2#x", "hunter2?x", "1/hunter2", "1#hunter2", "1?hunter2"]
     {
@@ -98,7 +98,7 @@ fn a_password_that_breaks_the_url_is_not_shown() {
 }
 
 on_each_backend! {
-    fn what_the_server_refuses_is_told_in_its_own_words(db) {
+    fn a_refused_connection_shows_the_message_of_the_server(db) {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let wrong_password = changed(db, |url| url.set_password(Some(SECRET)).unwrap());
         let wrong_user = changed(db, |url| url.set_username("nobody").unwrap());
@@ -121,7 +121,7 @@ on_each_backend! {
         }
     }
 
-    fn a_pool_that_is_used_up_says_which_setting(db) {
+    fn an_exhausted_pool_names_the_setting(db) {
         let settings = DatabaseSettings { pool_size: NonZeroU32::MIN, ..db.settings() };
         let store = Store::open(&settings, Clock::system()).unwrap();
         let _only = store.connection().unwrap();
@@ -129,7 +129,7 @@ on_each_backend! {
         assert!(error.is_busy() && error.to_string().contains("database.pool_size"), "{error}");
     }
 
-    fn a_schema_that_does_not_fit_says_what_to_do(db) {
+    fn a_schema_of_another_version_says_what_to_do(db) {
         let empty = TestDatabase::empty(db.backend());
         let store = Store::create(&empty.settings(), Clock::system()).unwrap();
         let mut conn = store.connection().unwrap();

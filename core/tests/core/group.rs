@@ -1,4 +1,4 @@
-//! Requests that share a transaction: each keeps its own result, and none touches another's.
+//! Group commit: requests that share a transaction get their own results, and none affects another.
 
 use callsweep_core::bounds::Bounds;
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
@@ -18,9 +18,9 @@ use callsweep_testkit::sample::{self, number};
 use callsweep_testkit::{TestDatabase, tables};
 
 use crate::proxy::{self, Cut, When};
-use crate::support::{STATUSES, campaign, engine, execute, ledger_of, manual, nothing_is_violated};
+use crate::support::{STATUSES, assert_no_violation, campaign, engine, execute, ledger_of, manual};
 
-/// A call of the endpoint for what has this sessionId, to be archived.
+/// A request of the endpoint that archives the numbers with this sessionId.
 fn request(campaign: CampaignId, session_id: &str) -> NewRun {
     let run = manual(campaign, &format!(r#"{{"sessionId":"{session_id}"}}"#), true);
     let key = Some(format!("{campaign} {session_id}"));
@@ -37,32 +37,32 @@ fn requests(campaign: CampaignId, ids: impl IntoIterator<Item = i64>) -> Vec<New
     ids.into_iter().map(|id| request(campaign, &format!("s{id}"))).collect()
 }
 
-fn ten(db: &TestDatabase) -> CampaignId {
+fn campaign_of_ten(db: &TestDatabase) -> CampaignId {
     campaign(db, 1, &(1..=10).map(number).collect::<Vec<_>>())
 }
 
-fn together(engine: &Engine, runs: &[NewRun]) -> Vec<Together> {
+fn run_group(engine: &Engine, runs: &[NewRun]) -> Vec<Together> {
     purge_together(engine, &mut engine.store.connection().unwrap(), runs)
 }
 
 #[track_caller]
-fn done(together: &Together) -> &PurgeReport {
+fn report_of(together: &Together) -> &PurgeReport {
     match together {
         Together::Done(report) => report,
-        other => panic!("not done: {other:?}"),
+        other => panic!("not executed in the group: {other:?}"),
     }
 }
 
-/// How many numbers went for each request; `None`: it is to be done by itself.
-fn gone(together: &[Together]) -> Vec<Option<i64>> {
-    together.iter().map(|one| matches!(one, Together::Done(_)).then(|| done(one).counts.deleted)).collect()
+/// How many numbers each request deleted; `None`: the request must be executed alone.
+fn deleted_counts(together: &[Together]) -> Vec<Option<i64>> {
+    together.iter().map(|one| matches!(one, Together::Done(_)).then(|| report_of(one).counts.deleted)).collect()
 }
 
-/// What the ledger and history say of a group is what it reports.
-fn check(db: &TestDatabase, engine: &Engine, results: &[Together]) {
+/// Checks that the ledger and history agree with the results of a group.
+fn assert_consistent(db: &TestDatabase, engine: &Engine, results: &[Together]) {
     let mut conn = db.connect();
     let filter = RunFilter { limit: u32::MAX, ..RunFilter::default() };
-    let reports: Vec<_> = results.iter().filter(|one| matches!(one, Together::Done(_))).map(done).collect();
+    let reports: Vec<_> = results.iter().filter(|one| matches!(one, Together::Done(_))).map(report_of).collect();
     assert_eq!(runs::list(&mut conn, &filter).unwrap().len(), reports.len());
     for report in reports {
         let row = ledger_of(&mut conn, report);
@@ -75,34 +75,34 @@ fn check(db: &TestDatabase, engine: &Engine, results: &[Together]) {
         let moved = tables::history(&mut conn, report.campaigns[0].target.campaign_id);
         assert_eq!(i64::try_from(moved.iter().filter(|row| of_run(row)).count()).unwrap(), report.counts.archived);
     }
-    nothing_is_violated(&engine.store);
+    assert_no_violation(&engine.store);
 }
 
 on_each_backend! {
-    fn each_keeps_its_own_result(db) {
-        let (here, there) = (ten(db), campaign(db, 2, &(11..=13).map(number).collect::<Vec<_>>()));
+    fn each_request_gets_its_own_result(db) {
+        let (here, there) = (campaign_of_ten(db), campaign(db, 2, &(11..=13).map(number).collect::<Vec<_>>()));
         let mut runs = requests(here, 1..=4);
         runs.extend(requests(there, [12, 99]));
         runs[1].archive_history = false;
         let before = tables::numbers(&mut db.connect(), here);
         let engine = engine(db.store(), 5_000);
-        let results = together(&engine, &runs);
-        assert_eq!(gone(&results), [Some(1), Some(1), Some(1), Some(1), Some(1), Some(0)]);
-        check(db, &engine, &results);
+        let results = run_group(&engine, &runs);
+        assert_eq!(deleted_counts(&results), [Some(1), Some(1), Some(1), Some(1), Some(1), Some(0)]);
+        assert_consistent(db, &engine, &results);
         let mut conn = db.connect();
         assert_eq!(Vec::from_iter(tables::ids(&mut conn, here)), (5..=10).collect::<Vec<_>>());
         assert_eq!(Vec::from_iter(tables::ids(&mut conn, there)), [11, 13]);
-        // Each under the run of its request, and as it was.
+        // Each number is in history under the run of its request, unchanged.
         let moved = tables::history(&mut conn, here);
-        let of = |place: usize| done(&results[place]).run_id;
+        let of = |place: usize| report_of(&results[place]).run_id;
         let wanted = [(1, of(0)), (3, of(2)), (4, of(3))];
         assert_eq!(moved.iter().map(|row| (row.number.id, row.run_id)).collect::<Vec<_>>(), wanted);
         assert!(moved.iter().all(|row| before.contains(&row.number)));
-        let row = ledger_of(&mut conn, done(&results[5]));
+        let row = ledger_of(&mut conn, report_of(&results[5]));
         assert_eq!((row.chunks, row.cursor), (0, None));
     }
 
-    fn it_reports_what_the_engine_reports_by_itself(db) {
+    fn a_group_reports_what_the_engine_reports(db) {
         let numbers = |first: i64| -> Vec<NewNumber> {
             let of = |(id, status)| NewNumber { id, status, session_id: number(1).session_id, ..number(id) };
             (first..).zip(STATUSES).map(of).collect()
@@ -111,8 +111,8 @@ on_each_backend! {
         let engine = engine(db.store(), 5_000);
         for (session_id, archive_history) in [("s1", true), ("s1", true), ("nobody", false)] {
             let run = |campaign| NewRun { archive_history, key: None, ..request(campaign, session_id) };
-            let result = together(&engine, &[run(here)]);
-            let (together, alone) = (done(&result[0]), purge(&engine, &run(there), &mut Control::unattended()).unwrap());
+            let result = run_group(&engine, &[run(here)]);
+            let (together, alone) = (report_of(&result[0]), purge(&engine, &run(there), &mut Control::unattended()).unwrap());
             let told = |report: &PurgeReport| {
                 let campaign = &report.campaigns[0];
                 (report.counts, report.chunks, report.result_code(), campaign.counts, campaign.chunks, campaign.walk)
@@ -124,30 +124,30 @@ on_each_backend! {
             };
             assert_eq!(row(together), row(&alone));
         }
-        nothing_is_violated(&engine.store);
+        assert_no_violation(&engine.store);
     }
 
-    fn barred_numbers_stay_and_are_told_to_whom_asked(db) {
+    fn barred_numbers_stay_and_are_reported_to_their_request(db) {
         let with = |(id, status): (i64, NumberStatus)| NewNumber { status, session_id: number(1).session_id, ..number(id) };
         let mut numbers: Vec<_> = (1..).zip(STATUSES).map(with).collect();
         numbers.extend([number(20), NewNumber { status: NumberStatus::Calling, ..number(21) }]);
         let campaign = campaign(db, 1, &numbers);
         let engine = engine(db.store(), 5_000);
-        let results = together(&engine, &requests(campaign, [1, 20, 21]));
-        assert_eq!(gone(&results), [Some(1), Some(1), Some(0)]);
-        let barred: Vec<_> = results.iter().map(|one| done(one).counts.barred).collect();
+        let results = run_group(&engine, &requests(campaign, [1, 20, 21]));
+        assert_eq!(deleted_counts(&results), [Some(1), Some(1), Some(0)]);
+        let barred: Vec<_> = results.iter().map(|one| report_of(one).counts.barred).collect();
         assert_eq!((barred[0].ongoing_task, barred[0].call_ongoing, barred[0].call_completed), (1, 1, 2));
         assert_eq!((barred[1].total(), barred[2].call_ongoing, barred[2].total()), (0, 1, 1));
-        assert_eq!(done(&results[2]).result_code(), ResultCode::StateForbids);
-        check(db, &engine, &results);
+        assert_eq!(report_of(&results[2]).result_code(), ResultCode::StateForbids);
+        assert_consistent(db, &engine, &results);
         assert_eq!(Vec::from_iter(tables::ids(&mut db.connect(), campaign)), [2, 3, 4, 5, 21]);
     }
 
-    fn what_is_refused_or_unknown_is_left_to_the_engine(db) {
-        let (here, mut conn) = (ten(db), db.connect());
+    fn refused_and_unknown_campaigns_are_left_to_the_engine(db) {
+        let (here, mut conn) = (campaign_of_ten(db), db.connect());
         let executing = sample::campaign(&mut conn, 2, CampaignStatus::Executing);
         sample::insert(&mut conn, executing, &[number(1)]);
-        let foreign = ten_in_vdn_7(&mut conn);
+        let foreign = campaign_in_vdn_7(&mut conn);
         let runs = [
             request(executing, "s1"),
             request(foreign, "s1"),
@@ -155,53 +155,53 @@ on_each_backend! {
             request(here, "s1"),
         ];
         let engine = engine(db.store(), 5_000);
-        let results = together(&engine, &runs);
-        assert_eq!(gone(&results), [None, None, None, Some(1)]);
-        check(db, &engine, &results);
+        let results = run_group(&engine, &runs);
+        assert_eq!(deleted_counts(&results), [None, None, None, Some(1)]);
+        assert_consistent(db, &engine, &results);
         assert_eq!((tables::ids(&mut conn, executing).len(), tables::ids(&mut conn, foreign).len()), (1, 1));
-        // Under the other rule an executing campaign gives what the dialler has not loaded.
+        // With ongoing_task = "number", an executing campaign keeps only the numbers that the dialler has loaded.
         let by_number = Engine { rules: OngoingTask::Number, ..engine };
-        assert_eq!(gone(&together(&by_number, &runs[..1])), [Some(1)]);
+        assert_eq!(deleted_counts(&run_group(&by_number, &runs[..1])), [Some(1)]);
     }
 
-    fn a_key_counts_once(db) {
-        let (here, engine) = (ten(db), engine(db.store(), 5_000));
+    fn a_request_key_is_used_once(db) {
+        let (here, engine) = (campaign_of_ten(db), engine(db.store(), 5_000));
         let (first, mut copy, mut other) = (request(here, "s1"), request(here, "s2"), request(here, "s3"));
         copy.key = first.key.clone();
-        let results = together(&engine, &[first.clone(), copy.clone(), other.clone()]);
-        assert_eq!(gone(&results), [Some(1), None, Some(1)]);
-        check(db, &engine, &results);
-        // And once for all groups.
+        let results = run_group(&engine, &[first.clone(), copy.clone(), other.clone()]);
+        assert_eq!(deleted_counts(&results), [Some(1), None, Some(1)]);
+        assert_consistent(db, &engine, &results);
+        // And once across groups.
         other.key = None;
-        assert_eq!(gone(&together(&engine, &[copy, other, request(here, "s4")])), [None, Some(0), Some(1)]);
+        assert_eq!(deleted_counts(&run_group(&engine, &[copy, other, request(here, "s4")])), [None, Some(0), Some(1)]);
         assert_eq!(tables::ids(&mut db.connect(), here).len(), 7);
     }
 
-    fn an_idempotency_key_counts_once_beside_the_signature(db) {
-        let (here, engine) = (ten(db), engine(db.store(), 5_000));
+    fn an_idempotency_key_is_used_once_in_addition_to_the_signature(db) {
+        let (here, engine) = (campaign_of_ten(db), engine(db.store(), 5_000));
         let keyed = |session_id: &str, key: &str| with_idempotency_key(request(here, session_id), key);
-        // Signed anew in one group; and in the next, with a request of another key beside it.
-        let results = together(&engine, &[keyed("s1", "a"), keyed("s2", "a"), keyed("s3", "b")]);
-        assert_eq!(gone(&results), [Some(1), None, Some(1)]);
-        check(db, &engine, &results);
-        assert_eq!(gone(&together(&engine, &[keyed("s2", "a"), keyed("s4", "c")])), [None, Some(1)]);
-        // The signature counts, whatever key comes with it, and without one.
-        assert_eq!(gone(&together(&engine, &[keyed("s1", "d"), request(here, "s3")])), [None, None]);
-        // By themselves too.
+        // Two requests with one key in the same group, and another one in the next group.
+        let results = run_group(&engine, &[keyed("s1", "a"), keyed("s2", "a"), keyed("s3", "b")]);
+        assert_eq!(deleted_counts(&results), [Some(1), None, Some(1)]);
+        assert_consistent(db, &engine, &results);
+        assert_eq!(deleted_counts(&run_group(&engine, &[keyed("s2", "a"), keyed("s4", "c")])), [None, Some(1)]);
+        // The signature is unique with any Idempotency-Key, and without one.
+        assert_eq!(deleted_counts(&run_group(&engine, &[keyed("s1", "d"), request(here, "s3")])), [None, None]);
+        // The same for requests that are executed alone.
         let taken = |run: &NewRun| matches!(purge(&engine, run, &mut Control::unattended()), Err(Error::KeyTaken(_)));
         assert!(taken(&keyed("s2", "a")) && taken(&keyed("s1", "d")) && taken(&request(here, "s3")));
         assert_eq!(tables::ids(&mut db.connect(), here).len(), 7);
-        // Either key alone may be missing.
+        // An Idempotency-Key without a request key is unique, too.
         let without = NewRun { key: None, ..keyed("s5", "e") };
-        assert_eq!(gone(&together(&engine, &[without.clone(), without.clone()])), [Some(1), None]);
-        assert_eq!(gone(&together(&engine, &[without])), [None]);
-        nothing_is_violated(&engine.store);
+        assert_eq!(deleted_counts(&run_group(&engine, &[without.clone(), without.clone()])), [Some(1), None]);
+        assert_eq!(deleted_counts(&run_group(&engine, &[without])), [None]);
+        assert_no_violation(&engine.store);
     }
 
     fn groups_with_the_same_idempotency_keys_do_the_work_once(db) {
         let here = campaign(db, 1, &(1..=60).map(number).collect::<Vec<_>>());
         let engine = engine(db.store(), 5_000);
-        // Each thread signs the same deletions anew, in an order of its own.
+        // Each thread signs the same deletions again, in a different order.
         let ask = |nth: i64| {
             let runs: Vec<NewRun> = (0..60).map(|id| (id * (2 * nth + 1)) % 60 + 1).map(|id| {
                 let run = NewRun { key: Some(format!("{nth} {}", 100 - id)), ..request(here, &format!("s{id}")) };
@@ -214,7 +214,7 @@ on_each_backend! {
                     done => done.unwrap().counts.deleted,
                 },
             };
-            runs.chunks(20).flat_map(|runs| together(&engine, runs).into_iter().zip(runs)).map(alone).sum::<i64>()
+            runs.chunks(20).flat_map(|runs| run_group(&engine, runs).into_iter().zip(runs)).map(alone).sum::<i64>()
         };
         let sums: Vec<i64> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..3).map(|nth| scope.spawn({ let ask = &ask; move || ask(nth) })).collect();
@@ -223,10 +223,10 @@ on_each_backend! {
         assert_eq!(sums.iter().sum::<i64>(), 60, "{sums:?}");
         let filter = RunFilter { limit: u32::MAX, ..RunFilter::default() };
         assert_eq!(runs::list(&mut db.connect(), &filter).unwrap().len(), 60);
-        nothing_is_violated(&engine.store);
+        assert_no_violation(&engine.store);
     }
 
-    fn two_that_match_one_number_are_done_one_after_the_other(db) {
+    fn two_requests_for_one_number_act_one_after_the_other(db) {
         let twin = |id| NewNumber { session_id: number(1).session_id, ..number(id) };
         let here = campaign(db, 1, &[twin(1), twin(2), NewNumber { status: NumberStatus::Failed, ..twin(3) }]);
         let by_called = NewRun {
@@ -236,31 +236,31 @@ on_each_backend! {
         };
         let runs = [by_called.clone(), request(here, "s1"), NewRun { key: None, ..request(here, "s1") }, by_called];
         let engine = engine(db.store(), 5_000);
-        let results = together(&engine, &runs);
-        assert_eq!(gone(&results), [Some(1), Some(1), Some(0), Some(0)]);
-        assert_eq!(results.iter().map(|one| done(one).counts.matched).collect::<Vec<_>>(), [1, 2, 1, 0]);
-        check(db, &engine, &results);
+        let results = run_group(&engine, &runs);
+        assert_eq!(deleted_counts(&results), [Some(1), Some(1), Some(0), Some(0)]);
+        assert_eq!(results.iter().map(|one| report_of(one).counts.matched).collect::<Vec<_>>(), [1, 2, 1, 0]);
+        assert_consistent(db, &engine, &results);
     }
 
-    fn one_over_a_bound_does_not_touch_the_others(db) {
+    fn a_request_over_its_bound_does_not_affect_the_others(db) {
         let many = (1..=101).map(|id| NewNumber { session_id: number(1).session_id, ..number(id) });
         let few = (200..=202).map(|id| NewNumber { session_id: number(200).session_id, ..number(id) });
         let here = campaign(db, 1, &many.chain(few).chain((300..=301).map(number)).collect::<Vec<_>>());
         let bound = |max| NewRun { bounds: Bounds { max_rows: Some(max), ..Bounds::default() }, key: None, ..request(here, "s200") };
         let (whole, small) = (engine(db.store(), 5_000), engine(db.store(), 3));
-        assert_eq!(gone(&together(&whole, &[request(here, "s1"), bound(2), request(here, "s300")])), [None, None, Some(1)]);
-        // A transaction takes no more than a chunk.
-        assert_eq!(gone(&together(&small, &[request(here, "s301"), bound(3)])), [Some(1), None]);
-        assert_eq!(gone(&together(&small, &[bound(3)])), [Some(3)]);
+        assert_eq!(deleted_counts(&run_group(&whole, &[request(here, "s1"), bound(2), request(here, "s300")])), [None, None, Some(1)]);
+        // A group removes at most as many numbers as a chunk.
+        assert_eq!(deleted_counts(&run_group(&small, &[request(here, "s301"), bound(3)])), [Some(1), None]);
+        assert_eq!(deleted_counts(&run_group(&small, &[bound(3)])), [Some(3)]);
         assert_eq!(tables::ids(&mut db.connect(), here).len(), 101);
-        nothing_is_violated(&whole.store);
+        assert_no_violation(&whole.store);
     }
 
-    fn a_number_that_another_program_holds_keeps_only_its_own_request(db) {
+    fn a_locked_number_delays_only_its_own_request(db) {
         if db.backend() == Backend::Sqlite {
-            return; // Whoever writes holds all of it.
+            return; // A writer locks the whole SQLite file.
         }
-        let (here, there) = (ten(db), campaign(db, 2, &[number(1)]));
+        let (here, there) = (campaign_of_ten(db), campaign(db, 2, &[number(1)]));
         let engine = engine(db.store(), 5_000);
         let mut holder = db.connect();
         execute(&mut holder, "BEGIN");
@@ -268,34 +268,34 @@ on_each_backend! {
         execute(&mut holder, &format!("UPDATE campaign SET status = 2 WHERE id = {there}"));
         let mut runs = requests(here, [1, 2, 3]);
         runs.push(request(there, "s1"));
-        let results = together(&engine, &runs);
-        assert_eq!(gone(&results), [Some(1), None, Some(1), None]);
+        let results = run_group(&engine, &runs);
+        assert_eq!(deleted_counts(&results), [Some(1), None, Some(1), None]);
         execute(&mut holder, "COMMIT");
-        check(db, &engine, &results);
-        assert_eq!(gone(&together(&engine, &[request(here, "s2"), request(there, "s1")])), [Some(0), None]);
+        assert_consistent(db, &engine, &results);
+        assert_eq!(deleted_counts(&run_group(&engine, &[request(here, "s2"), request(there, "s1")])), [Some(0), None]);
         assert_eq!(tables::ids(&mut db.connect(), there).len(), 1);
     }
 
-    fn what_cannot_be_kept_leaves_no_trace(db) {
-        let (here, engine) = (ten(db), engine(db.store(), 5_000));
+    fn a_failed_ledger_insert_rolls_the_group_back(db) {
+        let (here, engine) = (campaign_of_ten(db), engine(db.store(), 5_000));
         let mut runs = requests(here, [1, 2]);
-        // Longer than its column: the ledger refuses the row, after the numbers were moved.
+        // Longer than its column: the insert into the ledger fails after the numbers were moved.
         runs[1].actor = "a".repeat(101);
         if db.backend() == Backend::Sqlite {
             execute(&mut db.connect(), "CREATE TRIGGER narrow BEFORE INSERT ON purge_run WHEN length(NEW.actor) > 100 \
                                         BEGIN SELECT raise(ABORT, 'too long'); END");
         }
-        assert_eq!(gone(&together(&engine, &runs)), [None, None]);
+        assert_eq!(deleted_counts(&run_group(&engine, &runs)), [None, None]);
         let mut conn = db.connect();
         assert_eq!((tables::ids(&mut conn, here).len(), tables::history_ids(&mut conn, here).len()), (10, 0));
         assert!(runs::list(&mut conn, &RunFilter::default()).unwrap().is_empty());
     }
 
-    fn a_commit_without_an_answer_is_found_out(db) {
+    fn an_unanswered_commit_is_looked_up_in_the_ledger(db) {
         if db.backend() == Backend::Sqlite {
-            return; // Nothing is between the program and its SQLite.
+            return; // SQLite has no connection that could be lost.
         }
-        let here = ten(db);
+        let here = campaign_of_ten(db);
         for (when, id) in [(When::Before, 1), (When::After, 2)] {
             for key in [Some(format!("key {id}")), None] {
                 let id = if key.is_some() { id } else { id + 2 };
@@ -304,7 +304,7 @@ on_each_backend! {
                 let engine = engine(Store::open(&settings, Clock::system()).unwrap(), 5_000);
                 let run = with_idempotency_key(NewRun { key, ..request(here, &format!("s{id}")) }, &format!("i{id}"));
                 proxy.arm(Cut { commit: true, when });
-                let result = together(&engine, std::slice::from_ref(&run));
+                let result = run_group(&engine, std::slice::from_ref(&run));
                 let [Together::Unanswered(unanswered)] = &result[..] else { panic!("{result:?}") };
                 let is_gone = !tables::ids(&mut db.connect(), here).contains(&id);
                 assert_eq!(is_gone, when == When::After);
@@ -317,13 +317,13 @@ on_each_backend! {
         }
         assert_eq!(Vec::from_iter(tables::history_ids(&mut db.connect(), here)), [1, 2, 3, 4]);
         assert_eq!(runs::list(&mut db.connect(), &RunFilter::default()).unwrap().len(), 4);
-        nothing_is_violated(&db.store());
+        assert_no_violation(&db.store());
     }
 
-    fn groups_side_by_side_count_each_number_once(db) {
+    fn concurrent_groups_count_each_number_once(db) {
         let here = campaign(db, 1, &(1..=200).map(number).collect::<Vec<_>>());
         let engine = engine(db.store(), 5_000);
-        // Each thread asks for all numbers, in an order of its own, and asks again where it is to be done alone.
+        // Each thread requests all numbers in a different order, and executes alone what the group leaves out.
         let sums: Vec<i64> = std::thread::scope(|scope| {
             let ask = |nth: i64| {
                 let engine = &engine;
@@ -336,7 +336,7 @@ on_each_backend! {
                             Together::Done(report) => report.counts.deleted,
                             _ => purge(engine, run, &mut Control::unattended()).unwrap().counts.deleted,
                         };
-                        together(engine, &runs).into_iter().zip(&runs).map(alone).sum::<i64>()
+                        run_group(engine, &runs).into_iter().zip(&runs).map(alone).sum::<i64>()
                     });
                     groups.sum()
                 }
@@ -346,11 +346,11 @@ on_each_backend! {
         });
         assert_eq!(sums.iter().sum::<i64>(), 200, "{sums:?}");
         assert_eq!(tables::history_ids(&mut db.connect(), here).len(), 200);
-        nothing_is_violated(&engine.store);
+        assert_no_violation(&engine.store);
     }
 }
 
-fn ten_in_vdn_7(conn: &mut AnyConnection) -> CampaignId {
+fn campaign_in_vdn_7(conn: &mut AnyConnection) -> CampaignId {
     let campaign = sample::campaign(conn, 7, CampaignStatus::Suspended);
     sample::insert(conn, campaign, &[number(1)]);
     execute(conn, "UPDATE campaign SET vdn_id = 7 WHERE id = 7");
@@ -358,7 +358,7 @@ fn ten_in_vdn_7(conn: &mut AnyConnection) -> CampaignId {
 }
 
 #[test]
-fn only_requests_for_one_value_go_together() {
+fn only_requests_for_one_value_are_grouped() {
     let here = CampaignId::try_from(1).unwrap();
     assert!(goes_together(&request(here, "1")));
     let with = |json: &str| NewRun { criteria: crate::support::criteria(json), ..request(here, "1") };

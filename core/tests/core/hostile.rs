@@ -1,4 +1,4 @@
-//! Rows that other programs left behind, with values that Callsweep itself would never write.
+//! Rows with values that only other programs write: invalid times, extreme ids and states.
 
 use callsweep_core::campaign::CampaignId;
 use callsweep_core::engine::restore::restore;
@@ -10,13 +10,13 @@ use callsweep_testkit::sample::number;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-use crate::restore::take_back;
-use crate::support::{campaign, engine, execute, look_ahead, manual, nothing_is_violated, sweep, walk};
+use crate::restore::restore_of;
+use crate::support::{assert_no_violation, campaign, engine, execute, manual, preview_of, sweep, walk};
 
 const DUE: &str = r#"{"recycleTime":"2020-12-31 00:00:00","recycleType":"1"}"#;
 
-/// Recycle times that are no times of the calendar, as this database takes them, and whether they are due all the same:
-/// what begins as a day of the calendar does is taken for it.
+/// Invalid and extreme recycle times that this database accepts as SQL literals, and whether they match as due: a text
+/// that starts with a valid day counts as that day.
 fn recycle_times(backend: Backend) -> &'static [(&'static str, bool)] {
     match backend {
         Backend::Sqlite => &[
@@ -70,7 +70,7 @@ fn plant(conn: &mut AnyConnection, campaign: CampaignId, id: i64, recycle_time: 
     );
 }
 
-/// Every recycle time of both tables, in the database's own words.
+/// Every recycle time of a table, as the database prints it.
 fn recycle_times_of(conn: &mut AnyConnection, table: &str) -> Vec<String> {
     let text = match conn.backend() {
         Backend::Sqlite => "coalesce(quote(recycle_time), '')",
@@ -81,35 +81,35 @@ fn recycle_times_of(conn: &mut AnyConnection, table: &str) -> Vec<String> {
 }
 
 on_each_backend! {
-    fn what_is_no_time_is_due_on_no_day_and_holds_nobody_up(db) {
+    fn invalid_recycle_times_match_no_day_and_stall_no_scan(db) {
         let mut conn = db.connect();
         let campaign = campaign(db, 1, &(1..=4).map(number).collect::<Vec<_>>());
         let times = recycle_times(db.backend());
         for (id, (time, _)) in (100..).zip(times) {
             plant(&mut conn, campaign, id, time, 0);
-            // One that stays lies beside each: a walk must get past it, too.
+            // A barred number with the same time: a scan must get past it, too.
             plant(&mut conn, campaign, id + 100, time, 6);
         }
         let before = recycle_times_of(&mut conn, "call_data");
         let due = 4 + times.iter().filter(|(_, is_due)| *is_due).count();
-        // Chunks of every size end on every row.
+        // With these chunk sizes, chunks end on every row.
         for chunk_size in 1..=7 {
             let engine = engine(db.store(), chunk_size);
             let run = manual(campaign, DUE, true);
-            let preview = look_ahead(&engine, &run, false).unwrap().unwrap();
+            let preview = preview_of(&engine, &run, false).unwrap().unwrap();
             let report = sweep(&engine, &run);
             assert_eq!(walk(&report), Some(Walk::RecycleTime));
             assert_eq!(report.counts.archived, i64::try_from(due).unwrap(), "chunks of {chunk_size}");
             assert_eq!((preview.removable, preview.matched), (report.counts.deleted, report.counts.matched));
-            let scope = take_back(report.run_id);
+            let scope = restore_of(report.run_id);
             let restored = restore(&engine, &scope, &mut Control::unattended()).unwrap();
             assert!(matches!(restored.outcome, Outcome::Succeeded), "{:?}", restored.outcome);
             assert_eq!(recycle_times_of(&mut conn, "call_data"), before);
         }
-        nothing_is_violated(&db.store());
+        assert_no_violation(&db.store());
     }
 
-    fn another_filter_takes_it_as_it_is(db) {
+    fn another_filter_moves_invalid_values_unchanged(db) {
         let mut conn = db.connect();
         let campaign = campaign(db, 1, &[]);
         for (id, (time, _)) in (100..).zip(recycle_times(db.backend())) {
@@ -118,14 +118,14 @@ on_each_backend! {
         let before = recycle_times_of(&mut conn, "call_data");
         let engine = engine(db.store(), 2);
         let run = manual(campaign, r#"{"customField":"batch"}"#, true);
-        let preview = look_ahead(&engine, &run, false).unwrap().unwrap();
+        let preview = preview_of(&engine, &run, false).unwrap().unwrap();
         assert_eq!(preview.removable, i64::try_from(before.len()).unwrap());
         assert!(!preview.sample.is_empty());
         sweep(&engine, &run);
         assert_eq!(recycle_times_of(&mut conn, "call_data_history"), before);
     }
 
-    fn ids_and_states_from_one_end_to_the_other(db) {
+    fn extreme_ids_and_states(db) {
         let mut conn = db.connect();
         let campaign = campaign(db, 1, &[]);
         for id in [i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX] {
@@ -138,8 +138,8 @@ on_each_backend! {
             let engine = engine(db.store(), 2);
             let report = sweep(&engine, &manual(campaign, members, true));
             assert_eq!((report.counts.matched, report.counts.archived, report.counts.barred.unknown_status), (12, 7, 5));
-            restore(&engine, &take_back(report.run_id), &mut Control::unattended()).unwrap();
+            restore(&engine, &restore_of(report.run_id), &mut Control::unattended()).unwrap();
         }
-        nothing_is_violated(&db.store());
+        assert_no_violation(&db.store());
     }
 }

@@ -1,4 +1,4 @@
-//! The test kit itself.
+//! The test kit: each test has its own database.
 
 use callsweep_core::campaign::CampaignStatus;
 use callsweep_testkit::on_each_backend;

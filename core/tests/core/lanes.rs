@@ -1,4 +1,4 @@
-//! Several lanes do what one does: faster is all that they may be.
+//! Several lanes remove the same numbers and give the same counts as one.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,21 +16,21 @@ use callsweep_testkit::sample::{dial, number, numbers};
 use callsweep_testkit::{TestDatabase, tables};
 
 use crate::support::{
-    begin, campaign, engine, execute, ledger_of, manual, nothing_is_violated, stop_after, sweep, until_waiting,
-    walk as walk_of, watch, watch_resumed,
+    assert_no_violation, begin, campaign, engine, execute, ledger_of, manual, resume_with_progress, stop_after, sweep,
+    wait_for_lock_waits, walk as walk_of, watch,
 };
 
 const DUE: &str = r#"{"recycleTime":"2020-12-31 00:00:00","recycleType":"1"}"#;
 const LANES: i64 = 3;
 
-/// An engine with three lanes; they are one on SQLite, and on MariaDB where the recycle_time index leads.
+/// An engine with three lanes. SQLite uses one of them, and so does MariaDB along the recycle_time index.
 fn lanes(db: &TestDatabase, chunk_size: usize) -> Engine {
     let one = engine(db.store(), chunk_size);
     let pace = Pace { lanes: LANES.try_into().unwrap(), ..Pace::fixed(NonZeroUsize::new(chunk_size).unwrap()) };
     Engine { pace, ..one }
 }
 
-/// What one lane would count.
+/// The counts that one lane gives.
 fn due(conn: &mut AnyConnection, campaign: CampaignId) -> Counts {
     let mut due = Counts::default();
     for number in tables::numbers(conn, campaign).iter().filter(|number| number.recycle_time.is_some()) {
@@ -46,7 +46,7 @@ fn due(conn: &mut AnyConnection, campaign: CampaignId) -> Counts {
 }
 
 on_each_backend! {
-    fn they_count_what_one_counts(db) {
+    fn several_lanes_count_what_one_counts(db) {
         let mut conn = db.connect();
         let campaign = campaign(db, 1, &numbers(2_000, 3));
         let due = due(&mut conn, campaign);
@@ -54,10 +54,10 @@ on_each_backend! {
         let row = ledger_of(&mut conn, &report);
         assert_eq!(row.counts, due);
         assert_eq!(i64::try_from(tables::history_ids(&mut conn, campaign).len()).unwrap(), due.archived);
-        nothing_is_violated(&db.store());
+        assert_no_violation(&db.store());
     }
 
-    fn along_the_primary_key_too(db) {
+    fn several_lanes_along_the_primary_key(db) {
         let mut conn = db.connect();
         let one = |id| NewNumber { status: [NumberStatus::Waiting, NumberStatus::Calling][usize::from(id % 9 == 0)], ..number(id) };
         let campaign = campaign(db, 1, &(1..=21_000).map(one).collect::<Vec<_>>());
@@ -66,7 +66,7 @@ on_each_backend! {
         assert_eq!(walk_of(&report), Some(Walk::PrimaryKey));
         assert_eq!(ledger_of(&mut conn, &report).counts, due);
         assert_eq!(i64::try_from(tables::history_ids(&mut conn, campaign).len()).unwrap(), due.archived);
-        nothing_is_violated(&db.store());
+        assert_no_violation(&db.store());
     }
 
     fn a_run_that_is_stopped_and_resumed_repeats_nothing(db) {
@@ -77,26 +77,26 @@ on_each_backend! {
         let stopped = stop_after(&engine, &manual(campaign, DUE, true), 20);
         assert!(stopped.chunks >= 20 && stopped.chunks < 20 + LANES, "{} chunks", stopped.chunks);
         ledger_of(&mut conn, &stopped);
-        let report = watch_resumed(&engine, stopped.run_id, |_| ());
+        let report = resume_with_progress(&engine, stopped.run_id, |_| ());
         assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
-        // The barred too are counted once: no window was looked at twice.
+        // Barred numbers are counted once, too: no window was read twice.
         assert_eq!(ledger_of(&mut conn, &report).counts, due);
-        nothing_is_violated(&db.store());
+        assert_no_violation(&db.store());
     }
 
-    fn a_chunk_that_cannot_be_done_holds_back_those_behind_it(db) {
+    fn a_blocked_chunk_holds_back_later_chunks(db) {
         let mut conn = db.connect();
         let campaign = campaign(db, 1, &(1..=60).map(number).collect::<Vec<_>>());
-        // Another program holds a number of the first chunk, and later one of the second.
+        // Another program locks a number of the first chunk, and later one of the second.
         let touch = |id| format!("UPDATE call_data SET priority = 9 WHERE campaign_id = {campaign} AND id = {id}");
         let mut holder = begin(db, &touch(3));
         let (engine, run) = (lanes(db, 10), manual(campaign, DUE, true));
         let report = thread::scope(|scope| {
             let sweep = scope.spawn(|| sweep(&engine, &run));
             if db.backend() != Backend::Sqlite {
-                until_waiting(db, 1);
-                // The lane of the second chunk has this number, and waits for the first. Were it to wait for ever, so
-                // would this.
+                wait_for_lock_waits(db, 1);
+                // The lane of the second chunk has locked this number and waits for the first chunk. If it waited for
+                // ever, so would this statement.
                 execute(&mut holder, &touch(13));
             }
             execute(&mut holder, "COMMIT");
@@ -107,10 +107,10 @@ on_each_backend! {
         let touched = history.iter().filter(|row| row.number.priority == 9).map(|row| row.number.id);
         let expected = if db.backend() == Backend::Sqlite { vec![3] } else { vec![3, 13] };
         assert_eq!(touched.collect::<Vec<_>>(), expected);
-        nothing_is_violated(&db.store());
+        assert_no_violation(&db.store());
     }
 
-    fn a_dialler_at_work_takes_nothing_from_the_account(db) {
+    fn counts_stay_exact_while_a_dialler_works(db) {
         let mut conn = db.connect();
         let campaign = campaign(db, 1, &(1..=1_500).map(number).collect::<Vec<_>>());
         let swept = AtomicBool::new(false);
@@ -133,9 +133,9 @@ on_each_backend! {
         });
         assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
         let history = tables::history_ids(&mut conn, campaign);
-        assert!(loaded.iter().all(|id| !history.contains(id)), "a number that the dialler had is gone");
+        assert!(loaded.iter().all(|id| !history.contains(id)), "a number that the dialler had loaded was removed");
         assert_eq!(history.len() + loaded.len(), 1_500);
         assert_eq!(ledger_of(&mut conn, &report).counts.archived, i64::try_from(history.len()).unwrap());
-        nothing_is_violated(&db.store());
+        assert_no_violation(&db.store());
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of the rules and the store against real databases. See the README, "Tests".
+//! Tests of the rules and the store against real databases. See `docs/architecture/testing.md`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod backlog;

@@ -1,4 +1,4 @@
-//! A proxy before a database server that cuts a connection at a statement.
+//! A TCP proxy in front of a database server that cuts a connection at a chosen statement.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -12,35 +12,35 @@ use url::Url;
 /// Where a connection is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cut {
-    /// At the next COMMIT. Otherwise at whatever is sent next.
+    /// At the next COMMIT; if false, at the next message of any kind.
     pub(crate) commit: bool,
     pub(crate) when: When,
 }
 
-/// When the client loses its server.
+/// When the connection is cut, relative to the statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
-    /// The server never sees the statement.
+    /// The server never receives the statement.
     Before,
-    /// The server is at it.
+    /// While the server executes the statement.
     Meanwhile,
-    /// The server has done it, and its answer is lost.
+    /// The server has executed the statement, and its answer is lost.
     After,
-    /// The server sees the statement only when the client looks for its next window.
+    /// The server receives the statement only when the client searches for its next window.
     Late,
 }
 
 #[derive(Clone)]
 pub(crate) struct Proxy {
-    /// Of the same database, through the proxy.
+    /// URL of the same database, through the proxy.
     pub(crate) url: String,
     armed: Arc<Mutex<Option<Cut>>>,
-    /// Lets a statement that is late through. What is sent there is dropped when the server has done it.
+    /// Forwards a delayed statement. The sender received here is dropped when the server has executed it.
     late: Arc<Mutex<Option<Sender<Sender<()>>>>>,
 }
 
 impl Proxy {
-    /// Cuts one connection, once.
+    /// Arms the proxy: it cuts one connection, once.
     pub(crate) fn arm(&self, cut: Cut) {
         *self.armed.lock().unwrap() = Some(cut);
     }
@@ -64,7 +64,7 @@ impl Proxy {
     }
 }
 
-/// Passes connections on for as long as the process lives.
+/// Starts a proxy that forwards connections until the process ends.
 pub(crate) fn before(db: &TestDatabase) -> Proxy {
     let mut url = Url::parse(db.url()).unwrap();
     let server = (url.host_str().unwrap().to_owned(), url.port().unwrap());
@@ -82,13 +82,13 @@ pub(crate) fn before(db: &TestDatabase) -> Proxy {
     proxy
 }
 
-/// Not the `READ COMMITTED` of a new connection.
+/// COMMIT, but not the `READ COMMITTED` of a new connection.
 fn is_commit(sent: &[u8]) -> bool {
     let text = String::from_utf8_lossy(sent);
     text.contains("COMMIT") && !text.contains("COMMITTED")
 }
 
-/// Drivers send a statement and wait for its answer: what is read at once is one of them.
+/// Drivers send a statement and wait for its answer, so one read returns one statement.
 fn pass_on(mut client: TcpStream, mut server: TcpStream, proxy: &Proxy) {
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
@@ -102,7 +102,7 @@ fn pass_on(mut client: TcpStream, mut server: TcpStream, proxy: &Proxy) {
                 break;
             }
         }
-        // Both sides are shut, not only dropped: the other thread has them, too, and the client would wait for ever.
+        // Shut down both directions: the other thread holds clones, so dropping would leave the client waiting.
         let _ = to_client.shutdown(Shutdown::Both);
     });
     let mut buffer = vec![0; 64 * 1024];
@@ -130,7 +130,7 @@ fn pass_on(mut client: TcpStream, mut server: TcpStream, proxy: &Proxy) {
             break;
         }
     }
-    // Otherwise the client learns of it when the server has ended, or answered what is lost.
+    // In the other cases the client notices when the server closes, or has sent the answer that is lost.
     let _ = server.shutdown(Shutdown::Both);
     answers.join().unwrap();
     let _ = client.shutdown(Shutdown::Both);

@@ -1,4 +1,4 @@
-//! History that is old enough goes for good, and the ledger says whose it was.
+//! Pruning deletes only history that is old enough, and the ledger records how much of each run.
 
 use callsweep_core::age::cutoff;
 use callsweep_core::bounds::Bounds;
@@ -15,8 +15,8 @@ use callsweep_testkit::sample::number;
 use callsweep_testkit::tables;
 use chrono::TimeDelta;
 
-use crate::restore::take_back;
-use crate::support::{campaign, engine, execute, ledger, manual, nothing_is_violated, sweep};
+use crate::restore::restore_of;
+use crate::support::{assert_no_violation, campaign, engine, execute, ledger, manual, sweep};
 
 fn older_than(engine: &Engine, age: &str) -> Prune {
     let archived_before = cutoff(age, engine.store.clock().timestamp()).unwrap();
@@ -29,7 +29,7 @@ fn run(engine: &Engine, wish: &Prune) -> PruneReport {
     report
 }
 
-/// Ids 1 to 10 in campaigns 1 and 2; an old run took the first 6 of campaign 1, newer ones the rest.
+/// Ids 1 to 10 in campaigns 1 and 2. An old run archived the first 6 of campaign 1, newer runs the rest.
 struct History {
     clock: ManualClock,
     engine: Engine,
@@ -53,7 +53,7 @@ fn history(db: &callsweep_testkit::TestDatabase) -> History {
 }
 
 on_each_backend! {
-    fn only_what_is_old_enough_goes_and_each_run_knows_how_much(db) {
+    fn only_old_history_is_pruned_and_counted_for_each_run(db) {
         let History { clock, engine, old, new } = history(db);
         let mut conn = db.connect();
         let one = callsweep_core::campaign::CampaignId::try_from(1).unwrap();
@@ -69,16 +69,16 @@ on_each_backend! {
         let own = ledger(&mut conn, report.history.run_id);
         assert_eq!((own.kind.as_str(), own.state.as_str(), own.counts.deleted), ("prune", "succeeded", 6));
         assert_eq!(own.criteria, serde_json::json!({ "archivedBefore": wish.archived_before }));
-        nothing_is_violated(&engine.store);
+        assert_no_violation(&engine.store);
 
-        // A boundary: what was archived at the very time stays.
+        // Boundary: a row archived exactly at the limit stays.
         let exactly = Prune { archived_before: ledger(&mut conn, new[0]).finished_at.unwrap(), ..wish.clone() };
         assert_eq!(run(&engine, &exactly).history.numbers, 0);
         clock.advance(TimeDelta::days(1_000));
         let report = run(&engine, &older_than(&engine, "90d"));
         assert_eq!((report.history.numbers, report.ledger_rows), (14, 4));
         assert_eq!(run(&engine, &older_than(&engine, "90d")).history.numbers, 0);
-        nothing_is_violated(&engine.store);
+        assert_no_violation(&engine.store);
     }
 
     fn a_bound_is_checked_before_the_first_row(db) {
@@ -94,7 +94,7 @@ on_each_backend! {
         assert_eq!(run(&engine, &at_most(6)).history.numbers, 6);
     }
 
-    fn it_stops_between_chunks_and_what_is_left_can_be_restored(db) {
+    fn a_prune_stops_between_chunks_and_the_rest_can_be_restored(db) {
         let History { engine, old, .. } = history(db);
         let mut conn = db.connect();
         let gate = |now: &Progress| if now.chunks == 1 { Gate::Stop(StopReason::Person) } else { Gate::Go };
@@ -104,13 +104,13 @@ on_each_backend! {
         let pruned = report.history.numbers;
         assert_eq!((ledger(&mut conn, old).pruned, report.ledger_rows), (pruned, 0));
         assert!((1..6).contains(&pruned), "{pruned}");
-        nothing_is_violated(&engine.store);
-        let back = restore(&engine, &take_back(old), &mut Control::unattended()).unwrap();
+        assert_no_violation(&engine.store);
+        let back = restore(&engine, &restore_of(old), &mut Control::unattended()).unwrap();
         assert_eq!((back.numbers, ledger(&mut conn, old).restored), (6 - pruned, 6 - pruned));
-        nothing_is_violated(&engine.store);
+        assert_no_violation(&engine.store);
     }
 
-    fn a_run_with_history_left_over_or_at_work_stays_in_the_ledger(db) {
+    fn a_run_in_progress_or_with_history_left_stays_in_the_ledger(db) {
         let History { engine, old, .. } = history(db);
         let mut conn = db.connect();
         execute(&mut conn, &format!("UPDATE purge_run SET archived = 7 WHERE id = {old}"));

@@ -1,4 +1,4 @@
-//! A run is taken back: its numbers return as they were, or nothing does.
+//! Restoring a run: its numbers return unchanged, or the restore is refused before anything moves.
 
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
 use callsweep_core::engine::Error;
@@ -16,21 +16,21 @@ use callsweep_testkit::sample::{self, number};
 use callsweep_testkit::tables;
 use chrono::TimeDelta;
 
-use crate::support::{campaign, engine, execute, ledger, manual, nothing_is_violated, stop_after, sweep};
+use crate::support::{assert_no_violation, campaign, engine, execute, ledger, manual, stop_after, sweep};
 
 const BATCH: &str = r#"{"customField":"batch"}"#;
 
-/// The wish of the tests.
-pub(crate) fn take_back(run_id: i64) -> Restore {
+/// The restore request that the tests use.
+pub(crate) fn restore_of(run_id: i64) -> Restore {
     Restore { run_id, actor: "tester".to_owned(), into_executing: false }
 }
 
-fn ten() -> Vec<NewNumber> {
+fn ten_numbers() -> Vec<NewNumber> {
     (1..=10).map(number).collect()
 }
 
 fn run(engine: &Engine, run_id: i64) -> HistoryReport {
-    restore(engine, &take_back(run_id), &mut Control::unattended()).unwrap()
+    restore(engine, &restore_of(run_id), &mut Control::unattended()).unwrap()
 }
 
 fn succeeds(engine: &Engine, run_id: i64) -> HistoryReport {
@@ -39,21 +39,21 @@ fn succeeds(engine: &Engine, run_id: i64) -> HistoryReport {
     report
 }
 
-/// A refusal before there is a run, by the preview and by the restore.
+/// Expects that both preview and restore refuse before a run is opened. Returns the message.
 fn refused(engine: &Engine, run_id: i64) -> String {
-    let error = restore(engine, &take_back(run_id), &mut Control::unattended()).unwrap_err().to_string();
-    assert_eq!(preview(engine, &take_back(run_id), &|| false).unwrap_err().to_string(), error);
+    let error = restore(engine, &restore_of(run_id), &mut Control::unattended()).unwrap_err().to_string();
+    assert_eq!(preview(engine, &restore_of(run_id), &|| false).unwrap_err().to_string(), error);
     error
 }
 
 on_each_backend! {
-    fn numbers_return_as_they_were_and_can_be_swept_again(db) {
+    fn numbers_return_unchanged_and_can_be_swept_again(db) {
         let (engine, mut conn) = (engine(db.store(), 300), db.connect());
         let campaign = campaign(db, 1, &sample::numbers(2_000, 3));
         let before = tables::numbers(&mut conn, campaign);
         let members = r#"{"recycleTime":"2020-12-10 00:00:00","recycleType":"1"}"#;
         let swept = sweep(&engine, &manual(campaign, members, true));
-        let seen = preview(&engine, &take_back(swept.run_id), &|| false).unwrap().unwrap();
+        let seen = preview(&engine, &restore_of(swept.run_id), &|| false).unwrap().unwrap();
         assert_eq!((seen.numbers, seen.refused, seen.pruned), (swept.counts.archived, None, 0));
         assert_eq!(tables::history_ids(&mut conn, campaign).len(), usize::try_from(swept.counts.archived).unwrap());
         let report = succeeds(&engine, swept.run_id);
@@ -65,30 +65,30 @@ on_each_backend! {
         assert_eq!((own.kind.as_str(), own.state.as_str(), own.actor.as_str()), ("restore", "succeeded", "tester"));
         assert_eq!(own.criteria, serde_json::json!({ "restoredRun": swept.run_id }));
         assert_eq!((own.counts.matched, own.counts.deleted, own.chunks), (report.numbers, 0, report.chunks));
-        nothing_is_violated(&engine.store);
+        assert_no_violation(&engine.store);
 
         let again = sweep(&engine, &manual(campaign, members, true));
         assert_eq!(again.counts, swept.counts);
-        nothing_is_violated(&engine.store);
+        assert_no_violation(&engine.store);
         assert!(refused(&engine, swept.run_id).contains("have been restored"));
         succeeds(&engine, again.run_id);
         assert_eq!(tables::numbers(&mut conn, campaign), before);
-        nothing_is_violated(&engine.store);
+        assert_no_violation(&engine.store);
     }
 
-    fn an_id_that_is_in_history_by_several_runs_returns_wherever_a_chunk_ends(db) {
+    fn an_id_archived_by_several_runs_returns_with_any_chunk_size(db) {
         let mut conn = db.connect();
         let campaign = campaign(db, 1, &[]);
         let archive = || sweep(&engine(db.store(), 500), &manual(campaign, BATCH, true)).run_id;
         for _ in 0..2 {
-            sample::insert(&mut conn, campaign, &ten());
+            sample::insert(&mut conn, campaign, &ten_numbers());
             archive();
         }
-        sample::insert(&mut conn, campaign, &ten());
+        sample::insert(&mut conn, campaign, &ten_numbers());
         for chunk_size in 1..=6 {
             let source = archive();
             let engine = engine(db.store(), chunk_size);
-            assert_eq!(preview(&engine, &take_back(source), &|| false).unwrap().unwrap().numbers, 10);
+            assert_eq!(preview(&engine, &restore_of(source), &|| false).unwrap().unwrap().numbers, 10);
             assert_eq!(succeeds(&engine, source).numbers, 10, "chunks of {chunk_size}");
             assert_eq!(tables::ids(&mut conn, campaign).len(), 10);
         }
@@ -96,7 +96,7 @@ on_each_backend! {
 
     fn the_numbers_of_other_runs_stay_in_history(db) {
         let (engine, mut conn) = (engine(db.store(), 2), db.connect());
-        let (one, two) = (campaign(db, 1, &ten()), campaign(db, 2, &ten()));
+        let (one, two) = (campaign(db, 1, &ten_numbers()), campaign(db, 2, &ten_numbers()));
         let first = sweep(&engine, &manual(one, r#"{"called":"13800000003"}"#, true)).run_id;
         let target = |campaign_id| Target { vdn_id: sample::vdn(), campaign_id };
         let both = NewRun { targets: vec![target(one), target(two)], ..manual(one, BATCH, true) };
@@ -104,17 +104,17 @@ on_each_backend! {
         assert_eq!(succeeds(&engine, both).numbers, 19);
         assert_eq!(Vec::from_iter(tables::history_ids(&mut conn, one)), [3]);
         assert_eq!(tables::ids(&mut conn, two).len(), 10);
-        nothing_is_violated(&engine.store);
+        assert_no_violation(&engine.store);
         assert_eq!(succeeds(&engine, first).numbers, 1);
-        nothing_is_violated(&engine.store);
+        assert_no_violation(&engine.store);
     }
 
-    fn a_taken_key_is_refused_and_named_before_anything_moves(db) {
+    fn an_occupied_key_is_refused_and_named_before_anything_moves(db) {
         let (engine, mut conn) = (engine(db.store(), 4), db.connect());
         let campaign = campaign(db, 1, &(1..=60).map(number).collect::<Vec<_>>());
         let swept = sweep(&engine, &manual(campaign, BATCH, true)).run_id;
         sample::insert(&mut conn, campaign, &(31..=60).map(number).collect::<Vec<_>>());
-        let seen = preview(&engine, &take_back(swept), &|| false).unwrap().unwrap();
+        let seen = preview(&engine, &restore_of(swept), &|| false).unwrap().unwrap();
         assert_eq!((seen.clashes.count, seen.clashes.first.len()), (30, 20));
         assert_eq!((seen.clashes.first[0], seen.clashes.first[19]), ((1, 31), (1, 50)));
         let report = run(&engine, swept);
@@ -123,15 +123,15 @@ on_each_backend! {
         assert_eq!((report.numbers, tables::ids(&mut conn, campaign).len()), (0, 30));
         assert_eq!(ledger(&mut conn, report.run_id).state, "refused");
         assert_eq!(ledger(&mut conn, swept).restored, 0);
-        // Whoever takes them away gets the run back.
+        // When these rows are removed, the restore works.
         execute(&mut conn, "DELETE FROM call_data WHERE campaign_id = 1 AND id > 30");
         assert_eq!(succeeds(&engine, swept).numbers, 60);
-        nothing_is_violated(&engine.store);
+        assert_no_violation(&engine.store);
     }
 
-    fn a_key_that_is_taken_meanwhile_ends_it_with_an_exact_account(db) {
+    fn a_key_occupied_during_the_restore_ends_it_with_exact_counts(db) {
         let (engine, mut conn, mut other) = (engine(db.store(), 4), db.connect(), db.connect());
-        let campaign = campaign(db, 1, &ten());
+        let campaign = campaign(db, 1, &ten_numbers());
         let swept = sweep(&engine, &manual(campaign, BATCH, true)).run_id;
         let progress = |now: &Progress| {
             if now.chunks == 1 && now.chunk.is_some() {
@@ -139,7 +139,7 @@ on_each_backend! {
             }
         };
         let mut control = Control { progress: Box::new(progress), ..Control::unattended() };
-        let report = restore(&engine, &take_back(swept), &mut control).unwrap();
+        let report = restore(&engine, &restore_of(swept), &mut control).unwrap();
         drop(control);
         let Outcome::Failed(Error::Clash(clashes)) = report.outcome else { panic!("{:?}", report.outcome) };
         assert_eq!((clashes.count, clashes.first), (1, vec![(1, 10)]));
@@ -149,25 +149,25 @@ on_each_backend! {
         assert_eq!(succeeds(&engine, swept).numbers, 2);
     }
 
-    fn it_stops_between_chunks_and_goes_on_when_asked_again(db) {
+    fn a_restore_stops_between_chunks_and_can_be_repeated(db) {
         let (engine, mut conn) = (engine(db.store(), 3), db.connect());
-        let campaign = campaign(db, 1, &ten());
+        let campaign = campaign(db, 1, &ten_numbers());
         let swept = sweep(&engine, &manual(campaign, BATCH, true)).run_id;
         let gate = |now: &Progress| if now.chunks == 2 { Gate::Stop(StopReason::Person) } else { Gate::Go };
         let mut control = Control { gate: Box::new(gate), ..Control::unattended() };
-        let report = restore(&engine, &take_back(swept), &mut control).unwrap();
+        let report = restore(&engine, &restore_of(swept), &mut control).unwrap();
         assert!(matches!(report.outcome, Outcome::Stopped(StopReason::Person)), "{:?}", report.outcome);
         assert_eq!((report.numbers, tables::ids(&mut conn, campaign).len()), (6, 6));
         let own = ledger(&mut conn, report.run_id);
         assert_eq!((own.state.as_str(), own.counts.matched, ledger(&mut conn, swept).restored), ("stopped", 6, 6));
-        nothing_is_violated(&engine.store);
+        assert_no_violation(&engine.store);
         assert_eq!(succeeds(&engine, swept).numbers, 4);
-        nothing_is_violated(&engine.store);
+        assert_no_violation(&engine.store);
     }
 
-    fn what_cannot_come_back_is_refused_with_the_reason(db) {
+    fn a_run_that_cannot_be_restored_is_refused_with_the_reason(db) {
         let (engine, mut conn) = (engine(db.store(), 5), db.connect());
-        let campaign = campaign(db, 1, &ten());
+        let campaign = campaign(db, 1, &ten_numbers());
         assert!(refused(&engine, 404).contains("not in the ledger"));
         let deleted = sweep(&engine, &manual(campaign, r#"{"called":"13800000001"}"#, false)).run_id;
         assert!(refused(&engine, deleted).contains("deleted without archive"));
@@ -183,27 +183,27 @@ on_each_backend! {
         assert!(refused(&engine, back).contains("it is a restore"));
     }
 
-    fn an_executing_campaign_takes_numbers_back_only_when_told(db) {
+    fn an_executing_campaign_takes_numbers_back_only_if_allowed(db) {
         let (mut engine, mut conn) = (engine(db.store(), 5), db.connect());
-        let campaign = campaign(db, 1, &ten());
+        let campaign = campaign(db, 1, &ten_numbers());
         let mut swept = sweep(&engine, &manual(campaign, BATCH, true)).run_id;
         let now = engine.store.clock().timestamp();
         campaigns::set_status(&mut conn, campaign, CampaignStatus::Executing, now).unwrap();
         let report = run(&engine, swept);
         assert!(matches!(report.outcome, Outcome::Refused(Error::IntoExecuting(_))), "{:?}", report.outcome);
-        assert!(preview(&engine, &take_back(swept), &|| false).unwrap().unwrap().refused.is_some());
-        let anyway = Restore { into_executing: true, ..take_back(swept) };
+        assert!(preview(&engine, &restore_of(swept), &|| false).unwrap().unwrap().refused.is_some());
+        let anyway = Restore { into_executing: true, ..restore_of(swept) };
         let report = restore(&engine, &anyway, &mut Control::unattended()).unwrap();
         assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
-        // Number by number, executing is no reason.
+        // With ongoing_task = "number", an executing campaign is no reason to refuse.
         engine.rules = OngoingTask::Number;
         swept = sweep(&engine, &manual(campaign, BATCH, true)).run_id;
         assert_eq!(succeeds(&engine, swept).numbers, 10);
     }
 
-    fn a_campaign_that_begins_to_execute_or_goes_ends_it(db) {
+    fn a_campaign_that_starts_or_disappears_ends_the_restore(db) {
         let (engine, mut conn, mut other) = (engine(db.store(), 4), db.connect(), db.connect());
-        let campaign = campaign(db, 1, &ten());
+        let campaign = campaign(db, 1, &ten_numbers());
         let swept = sweep(&engine, &manual(campaign, BATCH, true)).run_id;
         let now = engine.store.clock().timestamp();
         let progress = |now_at: &Progress| {
@@ -212,7 +212,7 @@ on_each_backend! {
             }
         };
         let mut control = Control { progress: Box::new(progress), ..Control::unattended() };
-        let report = restore(&engine, &take_back(swept), &mut control).unwrap();
+        let report = restore(&engine, &restore_of(swept), &mut control).unwrap();
         drop(control);
         assert!(matches!(report.outcome, Outcome::Stopped(StopReason::CampaignExecuting)), "{:?}", report.outcome);
         assert_eq!(report.numbers, 4);
@@ -221,10 +221,10 @@ on_each_backend! {
         assert!(matches!(report.outcome, Outcome::Refused(Error::NoSuchCampaign { .. })), "{:?}", report.outcome);
     }
 
-    fn no_sweep_works_on_the_campaign_meanwhile(db) {
+    fn no_sweep_works_on_the_campaign_during_a_restore(db) {
         let clock = ManualClock::at("2024-05-01T00:00:00Z");
         let (engine, mut conn) = (engine(db.store_at(clock.clock()), 4), db.connect());
-        let campaign = campaign(db, 1, &ten());
+        let campaign = campaign(db, 1, &ten_numbers());
         let swept = sweep(&engine, &manual(campaign, BATCH, true)).run_id;
         let mut seen = None;
         let progress = |now: &Progress| {
@@ -234,11 +234,11 @@ on_each_backend! {
             }
         };
         let mut control = Control { progress: Box::new(progress), ..Control::unattended() };
-        let report = restore(&engine, &take_back(swept), &mut control).unwrap();
+        let report = restore(&engine, &restore_of(swept), &mut control).unwrap();
         drop(control);
         assert!(matches!(seen, Some(Outcome::Refused(Error::Locked { run_id, .. })) if run_id == report.run_id), "{seen:?}");
         assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
-        // The other way round: a sweep has the campaign.
+        // Vice versa: a sweep holds the lease of the campaign.
         let held = stop_after(&engine, &manual(campaign, BATCH, true), 1).run_id;
         execute(&mut conn, &format!("UPDATE purge_run SET state = 'running' WHERE id = {held}"));
         execute(&mut conn, &format!("INSERT INTO campaign_lease (campaign_id, run_id) VALUES (1, {held})"));
@@ -246,14 +246,14 @@ on_each_backend! {
         let report = run(&engine, first);
         assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
         clock.advance(TimeDelta::minutes(1));
-        // Its process is dead by now.
+        // Now the process of that sweep counts as dead.
         assert_eq!(succeeds(&engine, held).numbers, 4);
     }
 }
 
-/// A run on a campaign of its own, which no lease of another concerns.
+/// A run on another campaign, on which nobody has a lease.
 fn sweep_of_another_campaign(engine: &Engine, other: CampaignId, db: &callsweep_testkit::TestDatabase) -> i64 {
-    let campaign = campaign(db, other.get() + 1, &ten());
+    let campaign = campaign(db, other.get() + 1, &ten_numbers());
     let run = sweep(engine, &NewRun { kind: RunKind::Request, ..manual(campaign, BATCH, true) });
     run.run_id
 }

@@ -1,4 +1,4 @@
-//! The migrations and what the code believes about them.
+//! The migrations: up, down and up again; the live catalogue equals the schema that the code declares.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,10 +9,10 @@ use callsweep_testkit::on_each_backend;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-/// The tables as Diesel sees them, in the words of the source.
+/// The source code of Diesel's schema.
 const DIESEL: &str = include_str!("../../src/store/db/schema.rs");
 
-/// A column: its table, its name, and its type in Diesel's words.
+/// A column: table, name, and Diesel's type.
 type Column = (String, String, String);
 
 /// The columns of [`DIESEL`], and `table (key, key)` for each table.
@@ -43,7 +43,7 @@ fn lines(conn: &mut AnyConnection, query: &str) -> Vec<String> {
     rows.into_iter().map(|row| row.line).filter(|line| !line.contains("__diesel_schema_migrations")).collect()
 }
 
-/// `table|column|type|nullable or not` for every column, by table and place.
+/// `table|column|type|nullable or not` for every column, by table and position.
 fn columns(conn: &mut AnyConnection) -> Vec<String> {
     let query = match conn.backend() {
         Backend::Sqlite => {
@@ -87,7 +87,7 @@ fn primary_keys(conn: &mut AnyConnection) -> BTreeSet<String> {
     lines(conn, query).into_iter().collect()
 }
 
-/// Everything else that a migration can leave behind: indexes, constraints, defaults.
+/// Everything else that a migration creates: indexes, constraints, defaults.
 fn definitions(conn: &mut AnyConnection) -> Vec<String> {
     let query = match conn.backend() {
         Backend::Sqlite => {
@@ -110,7 +110,7 @@ fn definitions(conn: &mut AnyConnection) -> Vec<String> {
     lines(conn, query)
 }
 
-/// What Diesel calls a catalogue's type.
+/// Diesel's name for a type of the catalogue.
 fn diesel_type(catalogue: &str, nullable: bool) -> String {
     let name = match catalogue.split('(').next().unwrap() {
         "bigint" => "BigInt",
@@ -119,7 +119,7 @@ fn diesel_type(catalogue: &str, nullable: bool) -> String {
         "varchar" | "character varying" | "text" => "Text",
         "timestamp" | "timestamp without time zone" | "datetime" => "Timestamp",
         "boolean" | "tinyint" => "Bool",
-        other => panic!("no column is expected to be a {other}"),
+        other => panic!("unexpected column type {other}"),
     };
     if nullable { format!("Nullable<{name}>") } else { name.to_owned() }
 }
@@ -148,10 +148,10 @@ on_each_backend! {
         assert_eq!((columns(&mut conn), definitions(&mut conn)), first);
     }
 
-    fn diesel_s_schema_is_the_catalogue_s(db) {
+    fn the_declared_schema_equals_the_catalogue(db) {
         let mut conn = db.connect();
         let (mut declared, keys) = declared();
-        // By table only: the order of a table's columns must be the same.
+        // Sorted by table only: within a table, the order of the columns must be the same.
         declared.sort_by(|a, b| a.0.cmp(&b.0));
         let mut live: Vec<Column> = columns(&mut conn)
             .iter()
@@ -165,7 +165,7 @@ on_each_backend! {
         assert_eq!(primary_keys(&mut conn), keys);
     }
 
-    fn history_holds_all_that_a_number_has(db) {
+    fn history_has_every_column_of_call_data(db) {
         let all = columns(&mut db.connect());
         let of = |table: &str| -> Vec<String> {
             all.iter().filter_map(|line| line.strip_prefix(&format!("{table}|"))).map(str::to_owned).collect()

@@ -1,4 +1,4 @@
-//! Space after a big run.
+//! After a large run, space is given back and statistics are refreshed.
 
 use std::cell::Cell;
 
@@ -40,7 +40,7 @@ on_each_backend! {
         let mut conn = db.connect();
         campaign(db, 1, &(1..=500).map(number).collect::<Vec<_>>());
         analyze(&mut conn).unwrap();
-        // On SQLite there is a table of statistics only then.
+        // SQLite has its statistics table only after ANALYZE.
         if db.backend() == Backend::Sqlite {
             execute(&mut conn, "SELECT * FROM sqlite_stat1");
         }
@@ -48,7 +48,7 @@ on_each_backend! {
 }
 
 #[test]
-fn a_file_without_incremental_vacuum_is_named() {
+fn a_file_without_incremental_vacuum_is_reported() {
     callsweep_testkit::on(Backend::Sqlite, |db| {
         let mut conn = db.connect();
         conn.batch_execute("PRAGMA auto_vacuum = NONE; VACUUM").unwrap();

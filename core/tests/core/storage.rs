@@ -15,8 +15,8 @@ use callsweep_testkit::tables;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-use crate::restore::take_back;
-use crate::support::{campaign, engine, execute, manual, nothing_is_violated, stop_after, sweep};
+use crate::restore::restore_of;
+use crate::support::{assert_no_violation, campaign, engine, execute, manual, stop_after, sweep};
 
 const BATCH: &str = r#"{"customField":"batch"}"#;
 
@@ -54,8 +54,8 @@ fn nothing_is_removed(db: &TestDatabase, engine: &Engine, archived_run: i64, sto
         is_refused(&purge(engine, &manual(here, BATCH, archive), control).unwrap().outcome, table);
     }
     is_refused(&resume(engine, stopped_run, Bounds::default(), control).unwrap().outcome, table);
-    is_refused(&restore(engine, &take_back(archived_run), control).unwrap().outcome, table);
-    let refused = preview(engine, &take_back(archived_run), &|| false).unwrap().unwrap().refused;
+    is_refused(&restore(engine, &restore_of(archived_run), control).unwrap().outcome, table);
+    let refused = preview(engine, &restore_of(archived_run), &|| false).unwrap().unwrap().refused;
     assert!(refused.is_some_and(|why| why.contains(table)));
     let wish = Prune {
         archived_before: engine.store.clock().timestamp() + chrono::TimeDelta::days(1),
@@ -97,7 +97,7 @@ on_each_backend! {
         }
         let left = sweep(&engine, &manual(CampaignId::try_from(1).unwrap(), BATCH, true));
         assert_eq!(left.counts.archived, 5);
-        nothing_is_violated(&engine.store);
+        assert_no_violation(&engine.store);
     }
 
     fn a_table_below_a_view_counts_too(db) {

@@ -1,4 +1,4 @@
-//! What most tests here begin with.
+//! Helpers of the tests: engines, runs, locks of other programs, and checks of the ledger.
 
 use std::num::NonZeroUsize;
 use std::sync::mpsc;
@@ -38,7 +38,7 @@ pub(crate) fn criteria(json: &str) -> Criteria {
     serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"))
 }
 
-/// What a person asks for: the members of a request.
+/// A manual run with the filter of these request members.
 pub(crate) fn manual(campaign: CampaignId, json: &str, archive_history: bool) -> NewRun {
     NewRun {
         kind: RunKind::Manual,
@@ -53,20 +53,20 @@ pub(crate) fn manual(campaign: CampaignId, json: &str, archive_history: bool) ->
     }
 }
 
-/// Lets a run go to its end. It must succeed.
+/// Runs a sweep to its end. It must succeed.
 pub(crate) fn sweep(engine: &Engine, run: &NewRun) -> PurgeReport {
     let report = purge(engine, run, &mut Control::unattended()).unwrap();
     assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
     report
 }
 
-/// Lets a run go to its end, whatever that is, and looks on after each chunk.
+/// Runs a sweep to its end, whatever its outcome, and calls `progress` after each chunk.
 pub(crate) fn watch(engine: &Engine, run: &NewRun, progress: impl FnMut(&Progress)) -> PurgeReport {
     purge(engine, run, &mut after_each_chunk(progress)).unwrap()
 }
 
-/// As [`watch`], for a run that is in the ledger already.
-pub(crate) fn watch_resumed(engine: &Engine, run_id: i64, progress: impl FnMut(&Progress)) -> PurgeReport {
+/// As [`watch`], but resumes a run of the ledger.
+pub(crate) fn resume_with_progress(engine: &Engine, run_id: i64, progress: impl FnMut(&Progress)) -> PurgeReport {
     resume(engine, run_id, Bounds::default(), &mut after_each_chunk(progress)).unwrap()
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn after_each_chunk<'a>(mut look: impl FnMut(&Progress) + 'a) -> Cont
     Control { progress: Box::new(progress), ..Control::unattended() }
 }
 
-/// A person stops the run after so many chunks.
+/// Runs a sweep that a person stops after this many chunks.
 pub(crate) fn stop_after(engine: &Engine, run: &NewRun, chunks: i64) -> PurgeReport {
     let gate = |now: &Progress| if now.chunks == chunks { Gate::Stop(StopReason::Person) } else { Gate::Go };
     let report = purge(engine, run, &mut Control { gate: Box::new(gate), ..Control::unattended() }).unwrap();
@@ -87,22 +87,22 @@ pub(crate) fn stop_after(engine: &Engine, run: &NewRun, chunks: i64) -> PurgeRep
     report
 }
 
-/// What the run would do in its only campaign.
-pub(crate) fn look_ahead(engine: &Engine, run: &NewRun, stop: bool) -> Result<Option<Preview>, Error> {
+/// The preview of a run's only campaign.
+pub(crate) fn preview_of(engine: &Engine, run: &NewRun, stop: bool) -> Result<Option<Preview>, Error> {
     preview(engine, run.targets[0], &run.criteria, &|| stop)
 }
 
-/// Which index led through the only campaign of a run.
+/// The index that the run's only campaign was scanned by.
 pub(crate) fn walk(report: &PurgeReport) -> Option<Walk> {
     report.campaigns[0].walk
 }
 
-/// What another program does to the tables.
+/// Executes SQL of another program.
 pub(crate) fn execute(conn: &mut AnyConnection, sql: &str) {
     conn.batch_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
-/// Another program's transaction, open.
+/// Opens a transaction of another program and executes `sql` in it.
 pub(crate) fn begin(db: &TestDatabase, sql: &str) -> AnyConnection {
     let mut conn = db.connect();
     execute(&mut conn, if db.backend() == Backend::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" });
@@ -110,7 +110,7 @@ pub(crate) fn begin(db: &TestDatabase, sql: &str) -> AnyConnection {
     conn
 }
 
-/// How many sessions of this database wait for a lock. SQLite cannot say.
+/// How many sessions of this database wait for a lock. SQLite cannot report that.
 pub(crate) fn waiting(conn: &mut AnyConnection) -> i64 {
     #[derive(QueryableByName)]
     struct Sessions {
@@ -132,22 +132,22 @@ pub(crate) fn waiting(conn: &mut AnyConnection) -> i64 {
     diesel::sql_query(query).get_result::<Sessions>(conn).unwrap().sessions
 }
 
-/// Returns when so many sessions wait.
-pub(crate) fn until_waiting(db: &TestDatabase, sessions: i64) {
+/// Returns when this many sessions wait for a lock.
+pub(crate) fn wait_for_lock_waits(db: &TestDatabase, sessions: i64) {
     let mut conn = db.connect();
     while waiting(&mut conn) < sessions {
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
-/// InnoDB refreshes what it shows only when nobody has looked for 100 ms.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(150);
+/// InnoDB refreshes its lock tables only if they were not read for 100 ms.
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(150);
 
-/// The ledger's row, which must say what the report says.
+/// The ledger row of a run, which must agree with the report.
 pub(crate) fn ledger_of(conn: &mut AnyConnection, report: &PurgeReport) -> Run {
     let row = ledger(conn, report.run_id);
     assert_eq!((row.counts, row.chunks), (report.counts, report.chunks));
-    check_sums(&row);
+    assert_sums(&row);
     let campaigns = runs::campaigns(conn, report.run_id).unwrap();
     for (campaign, of) in campaigns.iter().zip(&report.campaigns) {
         assert_eq!((campaign.counts, campaign.chunks), (of.counts, of.chunks));
@@ -155,24 +155,24 @@ pub(crate) fn ledger_of(conn: &mut AnyConnection, report: &PurgeReport) -> Run {
     row
 }
 
-/// What is true of every row of the ledger.
-pub(crate) fn check_sums(row: &Run) {
+/// Conditions that hold for every ledger row.
+pub(crate) fn assert_sums(row: &Run) {
     let counts = row.counts;
-    // What a restore took back was not deleted.
+    // Numbers that a restore moves are not deleted.
     if row.kind != RunKind::Restore.as_str() {
         assert_eq!(counts.matched, counts.deleted + counts.barred.total());
     }
     assert_eq!(counts.archived, if row.archive_history { counts.deleted } else { 0 });
 }
 
-/// Every promise holds, and every run was looked at.
+/// `verify` finds no violation and skips no run.
 #[track_caller]
-pub(crate) fn nothing_is_violated(store: &Store) {
+pub(crate) fn assert_no_violation(store: &Store) {
     let report = verify(store, &mut |_| true).unwrap().unwrap();
     assert_eq!((report.violations, report.skipped), (vec![], vec![]));
 }
 
-/// The ledger's row.
+/// The ledger row of a run.
 pub(crate) fn ledger(conn: &mut AnyConnection, run_id: i64) -> Run {
     runs::find(conn, run_id).unwrap().expect("the run is in the ledger")
 }
@@ -185,12 +185,12 @@ pub(crate) fn campaign(db: &TestDatabase, id: i64, numbers: &[NewNumber]) -> Cam
     campaign
 }
 
-/// Runs `work`, whose thread tells `tried_again` whenever the engine makes an attempt again.
-pub(crate) fn tell_retries<T>(tried_again: mpsc::Sender<()>, work: impl FnOnce() -> T) -> T {
-    tracing::subscriber::with_default(Retries(tried_again), work)
+/// Runs `work`, and sends to `retried` for each retry of the engine in this thread.
+pub(crate) fn with_retry_signal<T>(retried: mpsc::Sender<()>, work: impl FnOnce() -> T) -> T {
+    tracing::subscriber::with_default(Retries(retried), work)
 }
 
-/// Hears what `store/retry.rs` logs.
+/// Receives the log events of the store's retry loop.
 struct Retries(mpsc::Sender<()>);
 
 impl tracing::Subscriber for Retries {
@@ -199,7 +199,7 @@ impl tracing::Subscriber for Retries {
     }
 
     fn event(&self, _: &tracing::Event<'_>) {
-        // Closed when the test has heard enough.
+        // The channel is closed when the test needs no more signals.
         let _ = self.0.send(());
     }
 

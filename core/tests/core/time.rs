@@ -1,4 +1,4 @@
-//! Clocks that step, hosts that disagree about the time, servers in other zones, and the ends of the calendar.
+//! Clocks that step or disagree, servers in other time zones, and the limits of the calendar.
 
 use std::sync::mpsc;
 use std::thread;
@@ -15,7 +15,7 @@ use callsweep_testkit::tables;
 use chrono::TimeDelta;
 
 use crate::support::{
-    campaign, engine, execute, ledger, ledger_of, look_ahead, manual, nothing_is_violated, sweep, watch,
+    assert_no_violation, campaign, engine, execute, ledger, ledger_of, manual, preview_of, sweep, watch,
 };
 
 const DUE: &str = r#"{"recycleTime":"2020-12-31 00:00:00","recycleType":"1"}"#;
@@ -28,13 +28,13 @@ on_each_backend! {
     fn a_clock_that_steps_back_and_forth_changes_no_count(db) {
         let mut conn = db.connect();
         let campaign = campaign(db, 1, &(1..=200).map(number).collect::<Vec<_>>());
-        // Each look at it is up to a day off, either way.
+        // Each reading is up to a day off, in either direction.
         let clock = Clock::from_fn(|| Clock::system().now() + TimeDelta::seconds(rand::random_range(-86_400..=86_400)));
         let report = watch(&engine(db.store_at(clock), 7), &manual(campaign, DUE, true), |_| ());
         assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
         assert_eq!(ledger_of(&mut conn, &report).counts.archived, 200);
         assert_eq!(tables::history_ids(&mut conn, campaign).len(), 200);
-        nothing_is_violated(&db.store());
+        assert_no_violation(&db.store());
     }
 
     fn a_host_whose_clock_is_ahead_takes_over_and_the_other_stops(db) {
@@ -58,7 +58,7 @@ on_each_backend! {
                 let mut control = Control { progress: Box::new(wait_after_the_fifth), ..Control::unattended() };
                 purge(&here, &run, &mut control).unwrap()
             });
-            // To this host the run has been dead for an hour.
+            // By this host's clock the run has been dead for an hour.
             let run_id = telling.recv().unwrap();
             let theirs = resume(&there, run_id, Bounds::default(), &mut Control::unattended()).unwrap();
             taken.send(()).unwrap();
@@ -69,12 +69,12 @@ on_each_backend! {
         let row = ledger(&mut conn, theirs.run_id);
         assert_eq!((row.state.as_str(), row.counts.archived), ("succeeded", 200));
         assert_eq!(tables::history_ids(&mut conn, campaign).len(), 200);
-        nothing_is_violated(&db.store());
+        assert_no_violation(&db.store());
     }
 
-    fn a_server_in_another_zone_compares_the_same_times(db) {
+    fn a_server_in_another_time_zone_compares_the_same_times(db) {
         let mut conn = db.connect();
-        // A zone of 5 hours and 45 minutes, for every new session.
+        // A time zone with an offset of 5 hours and 45 minutes, for every new session.
         match db.backend() {
             Backend::Sqlite => {}
             Backend::Postgres => {
@@ -92,7 +92,7 @@ on_each_backend! {
         let engine = engine(store, 1);
         for (recycle_type, expected) in [("3", 1), ("2", 3), ("1", 3)] {
             let members = format!(r#"{{"recycleTime":"2020-12-04 17:57:00","recycleType":"{recycle_type}"}}"#);
-            let preview = look_ahead(&engine, &manual(campaign, &members, true), false).unwrap().unwrap();
+            let preview = preview_of(&engine, &manual(campaign, &members, true), false).unwrap().unwrap();
             assert_eq!(preview.removable, expected, "recycleType {recycle_type}");
         }
         sweep(&engine, &manual(campaign, r#"{"recycleTime":"2020-12-04 00:00:00","recycleType":"1"}"#, true));
@@ -120,7 +120,7 @@ on_each_backend! {
             (r#"{"recycleTime":"9999-12-31 00:00:00","recycleType":"1"}"#, 6),
             (r#"{"recycleTime":"0001-01-01 00:00:00","recycleType":"1"}"#, 0),
         ] {
-            let preview = look_ahead(&engine, &manual(campaign, members, true), false).unwrap().unwrap();
+            let preview = preview_of(&engine, &manual(campaign, members, true), false).unwrap().unwrap();
             assert_eq!(preview.removable, expected, "{members}");
         }
         let all = r#"{"recycleTime":"9999-12-31 23:59:59","recycleType":"1"}"#;

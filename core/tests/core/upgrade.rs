@@ -1,4 +1,4 @@
-//! A database that version 0.1.0 left, with rows in all states: the newest migrations keep each as it was, and its runs go on.
+//! Upgrade from version 0.1.0: the newest migrations keep every row unchanged, and its runs can be resumed.
 
 use std::fs;
 use std::path::Path;
@@ -17,13 +17,13 @@ use callsweep_testkit::on_each_backend;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-use crate::support::{engine, execute, ledger, watch_resumed};
+use crate::support::{engine, execute, ledger, resume_with_progress};
 
 /// The migration of version 0.1.0, and its number in the database.
 const FIRST: (&str, &str) = ("2026-11-24-000001_create_tables", "20261124000001");
-/// What its commands and its endpoint wrote: every kind of run and every state, numbers in every status.
+/// Rows that its commands and its endpoint wrote: every kind and state of run, numbers in every status.
 const ROWS: &str = include_str!("upgrade/0.1.0/rows.sql");
-/// Later than all of it: who worked then is dead.
+/// A time after all of these rows: every run in progress counts as dead.
 const NOW: &str = "2026-12-24T12:00:00Z";
 
 fn first_migration(backend: Backend) -> &'static str {
@@ -34,12 +34,12 @@ fn first_migration(backend: Backend) -> &'static str {
     }
 }
 
-/// MariaDB has a word of its own for what is a column here.
+/// `cursor` is a reserved word on MariaDB.
 fn rows_for(backend: Backend) -> String {
     if backend == Backend::Mysql { ROWS.replace(" cursor,", " `cursor`,") } else { ROWS.to_owned() }
 }
 
-/// The database as version 0.1.0 left it, and a store of the newest on it.
+/// The database as version 0.1.0 left it, migrated to the newest version.
 fn left_by_the_first(backend: Backend) -> (TestDatabase, Store) {
     let db = TestDatabase::empty(backend);
     let settings = DatabaseSettings { url: db.url().to_owned().into(), ..DatabaseSettings::default() };
@@ -86,27 +86,27 @@ fn rows(conn: &mut AnyConnection) -> Vec<String> {
 }
 
 #[test]
-fn a_migration_that_was_released_is_never_changed() {
+fn a_released_migration_is_never_changed() {
     for backend in [Backend::Sqlite, Backend::Postgres, Backend::Mysql] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations").join(backend.folder());
         let now = fs::read_to_string(folder.join(FIRST.0).join("up.sql")).unwrap();
         assert!(
             now == first_migration(backend),
-            "{backend}: {} was changed. Databases have it already: leave it as it was, and add another migration beside it",
+            "{backend}: {} was changed. It is released and applied already: restore it, and add a new migration",
             FIRST.0
         );
     }
 }
 
 #[test]
-fn the_rows_are_in_all_states() {
+fn the_sample_rows_cover_all_states() {
     for state in RunState::ALL {
         assert!(ROWS.contains(&format!("'{}'", state.as_str())), "{state:?}");
     }
 }
 
 on_each_backend! {
-    fn every_row_stays_as_it_was(db) {
+    fn every_row_stays_unchanged(db) {
         let (_db, store) = left_by_the_first(db.backend());
         let mut conn = store.connection().unwrap();
         let before = rows(&mut conn);
@@ -143,7 +143,7 @@ on_each_backend! {
         assert_eq!(rows(&mut conn), before);
     }
 
-    fn its_runs_go_on(db) {
+    fn its_runs_can_be_resumed(db) {
         let (_db, store) = left_by_the_first(db.backend());
         let mut conn = store.connection().unwrap();
         migrations::run(&mut conn).unwrap();
@@ -153,10 +153,10 @@ on_each_backend! {
         let (ended, left): (Vec<_>, Vec<_>) = all.into_iter().partition(|run| ended.contains(&run.state.as_str()));
         assert_eq!((ended.len(), left.len()), (11, 8));
         for run in left {
-            // What a person said to it before the upgrade still stands.
+            // An operator command from before the upgrade is still in effect.
             let go_on = |said| RunControl { wanted: None, ..said };
             controls::say(&mut conn, run.id, go_on, store.clock().timestamp()).unwrap();
-            let report = watch_resumed(&engine, run.id, |_| ());
+            let report = resume_with_progress(&engine, run.id, |_| ());
             assert!(matches!(report.outcome, Outcome::Succeeded), "{} {}: {:?}", run.id, run.state, report.outcome);
             assert!(report.counts.archived >= run.counts.archived);
         }

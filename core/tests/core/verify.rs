@@ -1,4 +1,4 @@
-//! Each promise is broken on purpose, and `verify` names what is broken.
+//! `verify` reports each violation by name, and reports nothing during normal work.
 
 use callsweep_core::engine::Control;
 use callsweep_core::engine::restore::restore;
@@ -9,8 +9,8 @@ use callsweep_core::store::{AnyConnection, Store};
 use callsweep_testkit::on_each_backend;
 use callsweep_testkit::sample::{self, number};
 
-use crate::restore::take_back;
-use crate::support::{campaign, engine, execute, manual, nothing_is_violated, sweep};
+use crate::restore::restore_of;
+use crate::support::{assert_no_violation, campaign, engine, execute, manual, sweep};
 
 const BATCH: &str = r#"{"customField":"batch"}"#;
 const MOVED: &str = "campaign_id, id, called, priority, status, created_at, updated_at";
@@ -19,7 +19,7 @@ fn look(store: &Store) -> Report {
     verify(store, &mut |_| true).unwrap().unwrap()
 }
 
-/// The only violation, and a part of its words.
+/// Expects exactly one violation with this text.
 #[track_caller]
 fn finds(store: &Store, check: Check, part: &str) {
     let report = look(store);
@@ -32,28 +32,28 @@ fn columns(conn: &mut AnyConnection, run: i64, set: &str) {
 }
 
 on_each_backend! {
-    fn each_broken_promise_is_named(db) {
+    fn each_violation_is_named(db) {
         let (engine, mut conn) = (engine(db.store(), 4), db.connect());
         let numbers: Vec<NewNumber> = (1..=10).map(number).collect();
         let campaign = campaign(db, 1, &numbers);
-        nothing_is_violated(&engine.store);
+        assert_no_violation(&engine.store);
         let run = sweep(&engine, &manual(campaign, BATCH, true)).run_id;
         let request = NewRun { kind: RunKind::Request, ..manual(campaign, r#"{"called":"1"}"#, true) };
         sweep(&engine, &request);
         let store = &engine.store;
-        nothing_is_violated(store);
+        assert_no_violation(store);
         let report = look(store);
         assert_eq!((report.campaigns, report.history_rows, report.runs), (1, 10, 2));
 
-        // The very number is back; an id that was imported again is another number.
+        // The same number is in both tables; an id that was imported again would be another number.
         let copy = format!("INSERT INTO call_data ({MOVED}) SELECT {MOVED} FROM call_data_history WHERE id = 7");
         execute(&mut conn, &copy);
         finds(store, Check::InBothTables, "campaign 1: 1 number(s), id 7 in call_data and");
         execute(&mut conn, "UPDATE call_data SET created_at = '2021-01-01 00:00:00'");
-        nothing_is_violated(store);
+        assert_no_violation(store);
         execute(&mut conn, "DELETE FROM call_data");
 
-        // 7 is in history under another run as well.
+        // Number 7 is in history under another run, too.
         let other = sweep(&engine, &NewRun { kind: RunKind::Request, ..manual(campaign, BATCH, true) }).run_id;
         let twice = format!(
             "INSERT INTO call_data_history ({MOVED}, archived_at, run_id) SELECT {MOVED}, archived_at, {other} \
@@ -66,7 +66,7 @@ on_each_backend! {
         finds(store, Check::LedgerMatchesHistory, "archived 1 - restored 0 - pruned 0 = 1, but history has 0");
         columns(&mut conn, other, "archived = 0, deleted = 0, matched = 0");
 
-        // Counts of the ledger.
+        // Wrong counts in the ledger.
         columns(&mut conn, run, "restored = 1");
         finds(store, Check::LedgerMatchesHistory, "= 9, but history has 10");
         columns(&mut conn, run, "restored = 0, pruned = 2");
@@ -85,7 +85,7 @@ on_each_backend! {
         finds(store, Check::RunIsSumOfCampaigns, "chunks 3, but its 1 campaign row(s) sum up to 9");
         execute(&mut conn, &format!("UPDATE purge_run_campaign SET chunks = 3 WHERE run_id = {run}"));
 
-        // Orphans.
+        // Rows whose run or campaign is missing.
         execute(&mut conn, "UPDATE purge_run_campaign SET run_id = 77");
         let report = look(store);
         assert!(report.violations.iter().any(|v| v.detail.contains("purge_run_campaign has row(s) of run 77")), "{report:?}");
@@ -102,10 +102,10 @@ on_each_backend! {
         execute(&mut conn, "UPDATE call_data SET campaign_id = 5");
         finds(store, Check::WithoutCampaign, "campaign 5, which does not exist");
         execute(&mut conn, "DELETE FROM call_data");
-        nothing_is_violated(store);
+        assert_no_violation(store);
     }
 
-    fn a_run_at_work_is_skipped_and_named_until_its_process_is_dead(db) {
+    fn a_run_in_progress_is_skipped_until_its_process_is_dead(db) {
         let (engine, mut conn) = (engine(db.store(), 4), db.connect());
         let campaign = campaign(db, 1, &[number(1)]);
         let run = sweep(&engine, &manual(campaign, BATCH, true)).run_id;
@@ -117,14 +117,14 @@ on_each_backend! {
         assert!(!look(&engine.store).violations.is_empty());
     }
 
-    fn a_look_over_many_windows_counts_each_row_once(db) {
+    fn many_windows_count_each_row_once(db) {
         let engine = engine(db.store(), 5_000);
         let numbers: Vec<NewNumber> = (-12_000..12_000).map(|id| NewNumber { id, ..number(1) }).collect();
         let campaign = campaign(db, 1, &numbers);
         sweep(&engine, &manual(campaign, BATCH, true));
         assert_eq!(look(&engine.store).history_rows, 24_000);
-        nothing_is_violated(&engine.store);
-        // Whoever watches may end it.
+        assert_no_violation(&engine.store);
+        // The callback can stop it.
         let mut windows = 0;
         let stopped = verify(&engine.store, &mut |_| {
             windows += 1;
@@ -133,7 +133,7 @@ on_each_backend! {
         assert_eq!((stopped.unwrap(), windows), (None, 2));
     }
 
-    fn a_look_beside_requests_sweeps_and_restores_finds_nothing(db) {
+    fn concurrent_work_causes_no_false_violation(db) {
         let engine = engine(db.store(), 3);
         let numbers: Vec<NewNumber> = (1..=60).map(number).collect();
         let (one, two) = (campaign(db, 1, &numbers), campaign(db, 2, &numbers));
@@ -146,7 +146,7 @@ on_each_backend! {
                     sweep(&engine, &NewRun { kind: RunKind::Request, ..manual(one, &called, true) });
                     if id % 20 == 0 {
                         let run = sweep(&engine, &manual(two, BATCH, true)).run_id;
-                        restore(&engine, &take_back(run), &mut Control::unattended()).unwrap();
+                        restore(&engine, &restore_of(run), &mut Control::unattended()).unwrap();
                     }
                 }
             });
@@ -154,11 +154,11 @@ on_each_backend! {
                 assert_eq!(look(&engine.store).violations, []);
             }
         });
-        nothing_is_violated(&engine.store);
+        assert_no_violation(&engine.store);
     }
 }
 
-/// Whoever waits for the end is told of it, however it comes.
+/// Signals the end, also after a panic.
 struct SetOnDrop<'a>(&'a std::sync::atomic::AtomicBool);
 
 impl Drop for SetOnDrop<'_> {

@@ -1,4 +1,4 @@
-//! Breaks what a step does: the process dies at a fail point, or the connection is lost at a COMMIT.
+//! Fault injection in the model test: a crash at a fail point, or a connection lost at a COMMIT.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
@@ -7,10 +7,11 @@ use callsweep_core::failpoint;
 
 use crate::proxy::{Cut, Proxy, When};
 
-/// What breaks, and how often its point was passed.
+/// The armed fault, and how often its fail point was passed.
 enum Armed {
     Nothing,
-    /// From this passing on whoever passes a point dies: a lane, and then the run that does its chunk again.
+    /// Every thread crashes that passes a fail point from this passing on: a lane, and then the run that redoes its
+    /// chunk.
     Crash {
         at: u8,
         passed: u8,
@@ -24,7 +25,7 @@ enum Armed {
 
 static ARMED: Mutex<Armed> = Mutex::new(Armed::Nothing);
 
-/// Fail points do not know whose transaction passes them: one step at a time, of all backends.
+/// Fail points are global: only one step runs at a time, across all backends.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     static WATCH: Once = Once::new();
@@ -42,8 +43,8 @@ fn pass(point: &'static str) {
         Armed::Crash { at, passed } => {
             *passed = passed.saturating_add(1);
             if passed >= at {
-                // As a panic, without its words.
-                resume_unwind(Box::new("the process died"));
+                // A panic without the message of the panic hook.
+                resume_unwind(Box::new("crash"));
             }
         }
         Armed::Commit { at, passed, arm } => {
@@ -55,21 +56,21 @@ fn pass(point: &'static str) {
     }
 }
 
-/// Does `work` in a process that dies at the so-manieth point. `None`: it died.
+/// Runs `work` and crashes it at the given passing of a fail point. `None`: it crashed.
 pub(crate) fn crash<T>(at: u8, work: impl FnOnce() -> T) -> Option<T> {
     *armed() = Armed::Crash { at, passed: 0 };
     let done = catch_unwind(AssertUnwindSafe(work));
     let died = matches!(&*armed(), Armed::Crash { at, passed } if passed >= at);
     *armed() = Armed::Nothing;
     match done {
-        // A lane died, and the run's own thread passed no point after it: what it still said nobody has heard.
+        // A lane crashed and the run's own thread passed no fail point after it: discard the result, as a crash would.
         _ if died => None,
         Ok(done) => Some(done),
         Err(panic) => resume_unwind(panic),
     }
 }
 
-/// Does `work` on connections through this proxy, which loses the so-manieth COMMIT or the answer to it.
+/// Runs `work` on connections through this proxy, which loses the given COMMIT or the answer to it.
 pub(crate) fn lose<T>(at: u8, when: When, proxy: &Proxy, work: impl FnOnce() -> T) -> T {
     let proxy = proxy.clone();
     *armed() = Armed::Commit { at, passed: 0, arm: Box::new(move || proxy.arm(Cut { commit: true, when })) };

@@ -1,10 +1,10 @@
-//! Random sequences of all that happens to a campaign, on a real database, against a model in memory. A sequence that
-//! breaks the model is shrunk to the shortest that still does.
+//! Random sequences of operations on a campaign, in a real database, compared with a model in memory. A sequence that
+//! violates the model is shrunk to the shortest one that still does.
 //!
-//! `PROPTEST_CASES=1000` gives the sequences on each backend.
+//! `PROPTEST_CASES=1000` sets the number of sequences on each backend.
 //!
-//! Plain proptest: a state machine of `proptest-state-machine` has to know each outcome before it happens, and a crash
-//! has several. The model here is told what is to happen, looks at what did, and says whether that may be.
+//! This uses plain proptest: `proptest-state-machine` needs the outcome of each step in advance, and a crash has
+//! several. The model compares the tables before and after a step, and decides whether the change is allowed.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod dialler;
@@ -29,11 +29,11 @@ use proptest::test_runner::{TestError, TestRunner};
 use step::{Step, steps};
 use subject::Subject;
 
-/// More find more; these take some seconds on each backend.
+/// Default number of sequences: takes some seconds on each backend.
 const CASES: u64 = 48;
 
-/// What broke, and the shortest sequence that breaks it.
-fn words(error: TestError<Vec<Step>>) -> String {
+/// The violation, and the shortest sequence that causes it.
+fn describe(error: TestError<Vec<Step>>) -> String {
     match error {
         TestError::Fail(why, steps) => {
             let steps: Vec<String> = steps.iter().map(|step| format!("\n    {step:?}")).collect();
@@ -44,7 +44,7 @@ fn words(error: TestError<Vec<Step>>) -> String {
 }
 
 on_each_backend! {
-    fn every_sequence_goes_as_the_model_says(db) {
+    fn every_sequence_satisfies_the_model(db) {
         let subject = RefCell::new(Subject::new(db));
         let cases = u32::try_from(times("PROPTEST_CASES", CASES)).unwrap();
         let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
@@ -56,7 +56,7 @@ on_each_backend! {
             }
             subject.end()
         };
-        TestRunner::new(config).run(&steps(), check).unwrap_or_else(|error| panic!("{}", words(error)));
+        TestRunner::new(config).run(&steps(), check).unwrap_or_else(|error| panic!("{}", describe(error)));
         subject.into_inner().tell();
     }
 }

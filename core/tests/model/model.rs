@@ -1,5 +1,5 @@
-//! The model: where each number is and what each run is known to have done. It does not foresee what a step does; it looks
-//! at the tables after it, says whether the change may be, and takes it over.
+//! The model: where each number is, and what each run has done. It does not predict the outcome of a step: it compares
+//! the tables after the step, decides whether the change is allowed, and adopts it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ pub(crate) use must;
 pub(crate) enum Place {
     /// In `call_data`.
     Here,
-    /// In history, by this run.
+    /// In history, archived by this run.
     History(i64),
     Gone,
 }
@@ -33,21 +33,21 @@ pub(crate) enum Place {
 /// A number that was imported once. Its id may have been imported again later.
 #[derive(Debug)]
 pub(crate) struct Number {
-    /// As the import and the dialler left it. Nobody else may change it.
+    /// The row as the import and the dialler left it. Nothing else may change it.
     pub(crate) row: NumberRow,
     pub(crate) place: Place,
 }
 
 #[derive(Debug)]
 pub(crate) struct Known {
-    /// As the ledger had it last.
+    /// The ledger row after the last step.
     pub(crate) run: Run,
-    /// Numbers that it must have removed when it succeeds: they matched when it began, and no rule has barred them nor
-    /// anybody moved them since.
+    /// Numbers that it must have removed if it succeeds: they matched at its start, and since then no rule has barred
+    /// them and nothing else has moved them.
     pub(crate) must: BTreeSet<usize>,
 }
 
-/// A number that a step has moved.
+/// The move of a number in a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Move {
     pub(crate) number: usize,
@@ -73,27 +73,27 @@ impl Seen {
     }
 }
 
-/// Who did what a step did.
+/// The runs that caused the changes of a step.
 #[derive(Default)]
 pub(crate) struct Doers {
-    /// The run that a restore or a prune is.
+    /// The run of a restore or a prune.
     pub(crate) own: Option<i64>,
-    /// The runs that deleted numbers outright, by number.
+    /// The runs that deleted numbers without archive, by number.
     pub(crate) deleted: BTreeMap<usize, i64>,
-    /// Ledger rows from before this time may have ended.
+    /// Ledger rows of runs that ended before this time may be deleted.
     pub(crate) ended_before: Option<NaiveDateTime>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     pub(crate) numbers: Vec<Number>,
-    /// By id: the newest is last.
+    /// By id; of several imports of an id, the newest is last.
     pub(crate) runs: BTreeMap<i64, Known>,
     pub(crate) executing: bool,
 }
 
 impl Model {
-    /// The number with this id that is in `call_data`.
+    /// Index of the number with this id in `call_data`.
     pub(crate) fn here(&self, id: i64) -> Option<usize> {
         self.numbers.iter().position(|number| number.row.id == id && number.place == Place::Here)
     }
@@ -111,12 +111,12 @@ impl Model {
         self.numbers[number].row.status == 0
     }
 
-    /// The numbers that a run has in history.
+    /// The numbers in history that a run archived.
     pub(crate) fn archived_by(&self, run_id: i64) -> BTreeSet<usize> {
         (0..self.numbers.len()).filter(|index| self.numbers[*index].place == Place::History(run_id)).collect()
     }
 
-    /// The dialler has put a number into a status.
+    /// Records that the dialler set the status of a number.
     pub(crate) fn dialled(&mut self, number: usize, status: i16) {
         self.numbers[number].row.status = status;
         if status != 0 {
@@ -124,7 +124,7 @@ impl Model {
         }
     }
 
-    /// Looks where each number is by now. It is in one place, as it was left; and there are no others.
+    /// Locates each number: exactly one place, unchanged, and no unknown numbers.
     pub(crate) fn observe(&mut self, seen: &Seen) -> Result<Vec<Move>, TestCaseError> {
         let mut found: BTreeMap<(i64, NaiveDateTime), Vec<(Place, &NumberRow)>> = BTreeMap::new();
         let here = seen.numbers.iter().map(|row| (Place::Here, row));
@@ -152,18 +152,18 @@ impl Model {
                 number.place = to;
             }
         }
-        must!(found.is_empty(), "numbers that were never there: {found:?}");
+        must!(found.is_empty(), "numbers that were never imported: {found:?}");
         for moved in &moves {
             self.runs.values_mut().for_each(|known| _ = known.must.remove(&moved.number));
         }
         Ok(moves)
     }
 
-    /// Holds the ledger against what has moved, run by run, and takes it over.
+    /// Compares the ledger with the moves, run by run, and adopts it.
     pub(crate) fn account(&mut self, seen: &Seen, moves: &[Move], doers: &Doers) -> Result<(), TestCaseError> {
         let mut changes: BTreeMap<i64, Change> = BTreeMap::new();
         for moved in moves {
-            let nobody = || TestCaseError::fail(format!("nobody did {moved:?}"));
+            let nobody = || TestCaseError::fail(format!("no run caused {moved:?}"));
             match (moved.from, moved.to) {
                 (Place::Here, Place::History(run)) => {
                     let change = changes.entry(run).or_default();
@@ -205,7 +205,7 @@ impl Model {
     }
 }
 
-/// What a step has changed in a run's row.
+/// The changes of a step that a run's row must show.
 #[derive(Debug, Default)]
 struct Change {
     matched: i64,
@@ -215,7 +215,7 @@ struct Change {
     pruned: i64,
 }
 
-/// A row of the ledger is what it was, and the change.
+/// Checks that a ledger row is its previous value plus the change.
 fn check(run: &Run, known: Option<&Run>, change: &Change) -> Result<(), TestCaseError> {
     let before = |of: fn(&Run) -> i64| known.map_or(0, of);
     let counts = run.counts;

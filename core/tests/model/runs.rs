@@ -1,4 +1,4 @@
-//! The steps that are runs: what each may do, and what it must have done when it says that it succeeded.
+//! Steps that are runs: what each is allowed to do, and what it must have done if it reports success.
 
 use std::collections::BTreeSet;
 
@@ -16,42 +16,42 @@ use proptest::test_runner::TestCaseError;
 use serde_json::Value;
 
 use crate::model::{Doers, Move, Place, Seen, must};
-use crate::step::{Fault, Pick, Removal, Way, Wish};
+use crate::step::{Conditions, Fault, Pick, Removal, RequestSpec};
 use crate::subject::{Outcome, Subject};
 use crate::support::{engine, manual};
 
-/// What a run that removes numbers is about.
+/// The expectations for a run that removes numbers.
 struct Removing {
-    /// The ledger has it already.
+    /// The run is in the ledger already.
     run_id: Option<i64>,
     archive: bool,
     /// Numbers that match.
     matching: BTreeSet<usize>,
-    /// Numbers that are gone when it succeeds.
+    /// Numbers that must be removed if it succeeds.
     must: BTreeSet<usize>,
 }
 
 impl Subject<'_> {
     pub(crate) fn remove(&mut self, removal: &Removal) -> Outcome {
-        let Wish { members, archive } = &removal.wish;
+        let RequestSpec { members, archive } = &removal.spec;
         let asked = manual(self.campaign, members, *archive);
         let run = if removal.request { NewRun { kind: RunKind::Request, ..asked } } else { asked };
         let matching = self.model.matching(&json(members));
         let must = matching.iter().copied().filter(|number| self.model.waits(*number)).collect();
-        let report = self.go(&removal.way, |engine, control| purge(engine, &run, control));
+        let report = self.go(&removal.conditions, |engine, control| purge(engine, &run, control));
         let of_all = i64::try_from(matching.len()).unwrap();
         let removing = Removing { run_id: None, archive: *archive, matching, must };
         let report = self.removed(removing, report)?;
         if let Some(report) = report.filter(|report| matches!(report.outcome, Ended::Succeeded)) {
             let matched = report.counts.matched;
-            must!(matched == of_all, "{matched} matched according to the run, in truth {of_all}");
+            must!(matched == of_all, "the run reports {matched} matches, there are {of_all}");
         }
         Ok(())
     }
 
-    pub(crate) fn resume(&mut self, pick: Pick, way: &Way) -> Outcome {
+    pub(crate) fn resume(&mut self, pick: Pick, conditions: &Conditions) -> Outcome {
         let Some(run) = self.pick(pick) else { return Ok(()) };
-        let report = self.go(way, |engine, control| resume(engine, run.id, Bounds::default(), control));
+        let report = self.go(conditions, |engine, control| resume(engine, run.id, Bounds::default(), control));
         let removes = [RunKind::Request, RunKind::Manual].iter().any(|kind| kind.as_str() == run.kind);
         let ended = matches!(RunState::from_column(&run.state), Some(RunState::Succeeded | RunState::Refused));
         if ended || !removes {
@@ -66,7 +66,7 @@ impl Subject<'_> {
         Ok(())
     }
 
-    /// Judges a run that removes numbers. What it said, if it lived to say it.
+    /// Checks a run that removes numbers. `report` is `None` if the run crashed.
     fn removed(
         &mut self,
         mut removing: Removing,
@@ -87,7 +87,7 @@ impl Subject<'_> {
             let number = &self.model.numbers[moved.number].row;
             let may = moved.from == Place::Here && Some(moved.to) == to && removing.matching.contains(&moved.number);
             must!(may, "{moved:?} was not asked for: {number:?}");
-            must!(number.status == 0 && !self.model.executing, "a barred number went: {number:?}");
+            must!(number.status == 0 && !self.model.executing, "a barred number was removed: {number:?}");
         }
         let deleted = moves.iter().filter_map(|moved| Some((moved.number, own?))).collect();
         self.account(&seen, &moves, &Doers { deleted, ..Doers::default() })?;
@@ -95,28 +95,32 @@ impl Subject<'_> {
         if let Some(known) = own.and_then(|own| self.model.runs.get_mut(&own)) {
             known.must = &removing.must - &went;
         }
-        self.nothing_is_forgotten(&seen, own)?;
+        self.nothing_is_skipped(&seen, own)?;
         let Some(report) = report else { return Ok(None) };
         let row = seen.run(report.run_id);
         let same =
             row.is_some_and(|row| (row.counts, &row.state[..]) == (report.counts, report.outcome.state().as_str()));
-        must!(same, "the run says {report:?}, the ledger {row:?}");
+        must!(same, "the run reports {report:?}, the ledger has {row:?}");
         match &report.outcome {
             Ended::Succeeded => {
-                // One that goes on may have nothing left to look at.
+                // A resumed run may have nothing left to read.
                 let refused = self.model.executing && removing.run_id.is_none();
                 must!(!refused, "a run in an executing campaign succeeded");
-                must!(removing.must.is_subset(&went), "{went:?} went, and all of {:?} must", removing.must);
+                must!(
+                    removing.must.is_subset(&went),
+                    "{went:?} were removed, but all of {:?} should have been",
+                    removing.must
+                );
             }
             Ended::Failed(_) if clashes => {}
             Ended::Refused(_) | Ended::Stopped(_) if self.model.executing => {}
-            other => return Err(TestCaseError::fail(format!("the run ended: {other:?}"))),
+            other => return Err(TestCaseError::fail(format!("unexpected end of the run: {other:?}"))),
         }
         Ok(Some(report))
     }
 
-    /// A run that goes on begins at its cursor: nothing that it still must remove lies behind it.
-    fn nothing_is_forgotten(&mut self, seen: &Seen, own: Option<i64>) -> Outcome {
+    /// A resumed run starts at its cursor, so no number that it must remove may be left before the cursor.
+    fn nothing_is_skipped(&mut self, seen: &Seen, own: Option<i64>) -> Outcome {
         let Some(run) = own.and_then(|own| seen.run(own)) else { return Ok(()) };
         let cursors = runs::campaigns(&mut self.conn, run.id).unwrap().into_iter().filter_map(|row| row.cursor);
         for cursor in cursors.chain(run.cursor.clone()) {
@@ -128,7 +132,7 @@ impl Subject<'_> {
         Ok(())
     }
 
-    /// Whether a run that goes on meets numbers that were imported again since it archived them.
+    /// Whether a resumed run finds numbers that were imported again after it had archived them.
     fn clashes(&self, removing: &Removing) -> bool {
         let Some(run_id) = removing.run_id.filter(|_| removing.archive) else { return false };
         let id = |number: &usize| self.model.numbers[*number].row.id;
@@ -136,12 +140,12 @@ impl Subject<'_> {
         removing.matching.iter().any(|number| archived.contains(&id(number)))
     }
 
-    pub(crate) fn together(&mut self, wishes: &[Wish], fault: Fault) -> Outcome {
+    pub(crate) fn together(&mut self, specs: &[RequestSpec], fault: Fault) -> Outcome {
         let mut requests = Vec::new();
-        // As if one came after the other, whatever they share.
+        // The outcome must be as if the requests were executed one after the other.
         let mut expected = Vec::new();
         let mut left: BTreeSet<usize> = (0..self.model.numbers.len()).collect();
-        for Wish { members, archive } in wishes {
+        for RequestSpec { members, archive } in specs {
             self.requests += 1;
             let key = Some(format!("request {}", self.requests));
             requests.push(NewRun { kind: RunKind::Request, key, ..manual(self.campaign, members, *archive) });
@@ -162,24 +166,27 @@ impl Subject<'_> {
             meant.extend(mine.iter().map(|number| Move { number: *number, from: Place::Here, to }));
         }
         meant.sort_unstable_by_key(|moved| moved.number);
-        must!(moves == meant, "requests together did {moves:?}, not {meant:?}");
+        must!(moves == meant, "grouped requests did {moves:?}, not {meant:?}");
         let done = seen.runs.iter().filter(|run| requests.iter().any(|request| request.key == run.request_key)).count();
         let whole = done == requests.len() || (done == 0 || self.model.executing) && reports.is_none();
         must!(whole, "{done} of {} requests were done", requests.len());
         for report in reports.into_iter().flatten() {
             let report = report.map_err(|error| TestCaseError::fail(error.to_string()))?;
             let row = seen.run(report.run_id);
-            must!(row.is_some_and(|row| row.counts == report.counts), "a request says {report:?}, the ledger {row:?}");
+            must!(
+                row.is_some_and(|row| row.counts == report.counts),
+                "a request reports {report:?}, the ledger has {row:?}"
+            );
         }
         self.account(&seen, &moves, &doers)
     }
 
-    pub(crate) fn restore(&mut self, pick: Pick, way: &Way) -> Outcome {
+    pub(crate) fn restore(&mut self, pick: Pick, conditions: &Conditions) -> Outcome {
         let Some(source) = self.pick(pick) else { return Ok(()) };
         let archived = self.model.archived_by(source.id);
         let clashes = archived.iter().any(|number| self.model.here(self.model.numbers[*number].row.id).is_some());
-        let wish = Restore { run_id: source.id, actor: "tester".to_owned(), into_executing: false };
-        let report = self.go(way, |engine, control| restore(engine, &wish, control));
+        let spec = Restore { run_id: source.id, actor: "tester".to_owned(), into_executing: false };
+        let report = self.go(conditions, |engine, control| restore(engine, &spec, control));
         let seen = self.look();
         let moves = self.model.observe(&seen)?;
         let own = self.new_run(&seen);
@@ -188,11 +195,14 @@ impl Subject<'_> {
         must!(may, "a restore of run {} did {moves:?}", source.id);
         self.account(&seen, &moves, &Doers { own, ..Doers::default() })?;
         let forbidden = self.model.executing || clashes || archived.is_empty();
-        must!(!forbidden || moves.is_empty(), "{moves:?} came back against the rules");
+        must!(!forbidden || moves.is_empty(), "{moves:?} were restored against the rules");
         match report {
             None => {}
             Some(Ok(report)) if matches!(report.outcome, Ended::Succeeded) => {
-                must!(back == archived && !forbidden, "{back:?} came back, and all of {archived:?} must");
+                must!(
+                    back == archived && !forbidden,
+                    "{back:?} were restored, but all of {archived:?} should have been"
+                );
             }
             Some(Ok(report)) => must!(forbidden && matches!(report.outcome, Ended::Refused(_)), "{report:?}"),
             Some(Err(error)) => must!(archived.is_empty() && matches!(error, Error::NotRestorable { .. }), "{error}"),
@@ -200,31 +210,31 @@ impl Subject<'_> {
         Ok(())
     }
 
-    pub(crate) fn prune(&mut self, ago: u8, way: &Way) -> Outcome {
+    pub(crate) fn prune(&mut self, ago: u8, conditions: &Conditions) -> Outcome {
         let before = self.clock.clock().timestamp() - TimeDelta::minutes(ago.into());
         let old = |seen: &Seen| -> BTreeSet<(i64, i64)> {
             let rows = seen.history.iter().filter(|row| row.archived_at < before);
             rows.map(|row| (row.number.id, row.run_id)).collect()
         };
         let due = old(&self.look());
-        let wish = Prune { archived_before: before, bounds: Bounds::default(), actor: "tester".to_owned() };
-        let report = self.go(way, |engine, control| prune(engine, &wish, control));
+        let spec = Prune { archived_before: before, bounds: Bounds::default(), actor: "tester".to_owned() };
+        let report = self.go(conditions, |engine, control| prune(engine, &spec, control));
         let seen = self.look();
         let moves = self.model.observe(&seen)?;
         let own = self.new_run(&seen);
         for moved in &moves {
             let id = self.model.numbers[moved.number].row.id;
             let may = matches!((moved.from, moved.to), (Place::History(run), Place::Gone) if due.contains(&(id, run)));
-            must!(may, "a prune of what is older than {before} did {moved:?}");
+            must!(may, "a prune of history older than {before} did {moved:?}");
         }
         let ended: Vec<Run> = self.model.runs.values().map(|known| known.run.clone()).collect();
         self.account(&seen, &moves, &Doers { own, ended_before: Some(before), ..Doers::default() })?;
         let Some(report) = report else { return Ok(()) };
         let report = report.map_err(|error| TestCaseError::fail(error.to_string()))?;
         must!(matches!(report.history.outcome, Ended::Succeeded), "{report:?}");
-        must!(old(&seen).is_empty(), "what is older than {before} is still there: {:?}", old(&seen));
+        must!(old(&seen).is_empty(), "history older than {before} was not pruned: {:?}", old(&seen));
         let stays = |run: &Run| seen.run(run.id).is_some_and(|now| now.heartbeat_at < before && is_over(now));
-        must!(!ended.iter().any(stays), "a ledger row without history is still there");
+        must!(!ended.iter().any(stays), "a ledger row without history was not deleted");
         Ok(())
     }
 
@@ -234,13 +244,13 @@ impl Subject<'_> {
         runs.values().rev().nth(nth).map(|known| known.run.clone())
     }
 
-    /// The run that a step has begun.
+    /// The run that a step has started.
     fn new_run(&self, seen: &Seen) -> Option<i64> {
         seen.runs.iter().map(|run| run.id).find(|id| !self.model.runs.contains_key(id))
     }
 }
 
-/// As the endpoint does them.
+/// Executes requests as the endpoint does.
 fn all_together(engine: &Engine, requests: &[NewRun]) -> Vec<Result<PurgeReport, Error>> {
     let together = purge_together(engine, &mut engine.store.connection().unwrap(), requests);
     let finish = |(request, together)| match together {
@@ -251,7 +261,7 @@ fn all_together(engine: &Engine, requests: &[NewRun]) -> Vec<Result<PurgeReport,
     requests.iter().zip(together).map(finish).collect()
 }
 
-/// Whether a run has ended, and nothing of it is in history.
+/// Whether a run has ended and has nothing left in history.
 fn is_over(run: &Run) -> bool {
     let is_active = RunState::from_column(&run.state).is_some_and(RunState::is_active);
     !is_active && run.counts.archived == run.restored + run.pruned

@@ -1,4 +1,4 @@
-//! What may happen to a campaign, and how it is made up.
+//! The steps of a sequence, and how they are generated.
 
 use std::collections::BTreeMap;
 
@@ -9,30 +9,30 @@ use proptest::sample::select;
 
 use crate::support::STATUSES;
 
-/// Few values, so that they meet.
+/// Few values, so that filters match several numbers.
 const TEXTS: [&str; 3] = ["1", "1", "2"];
 const TIMES: [&str; 5] =
     ["2020-12-03 23:59:59", "2020-12-04 00:00:00", "2020-12-04 17:57:00", "2020-12-04 17:57:01", "2020-12-05 00:00:00"];
-/// Numbers have ids up to this; one that went may be imported again.
+/// The highest id; an id whose number was removed may be imported again.
 const IDS: i64 = 15;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
-    /// Numbers by id; those that the campaign has are left out.
+    /// Imports numbers by id; ids that the campaign has are skipped.
     Import(BTreeMap<i64, Columns>, Fault),
-    /// The dialler puts these numbers into these statuses.
+    /// The dialler sets the status of numbers.
     Dial(Vec<(i64, i16)>),
-    /// The campaign executes from now on, or no more.
+    /// Starts or suspends the campaign.
     Execute(bool),
     Remove(Removal),
-    /// Requests for one value each, that share a transaction.
-    Together(Vec<Wish>, Fault),
-    /// Goes on with a run.
-    Resume(Pick, Way),
-    /// Takes a run back.
-    Restore(Pick, Way),
-    /// Ends the retention of what was archived so many steps ago.
-    Prune(u8, Way),
+    /// Requests for one value each, in a group commit.
+    Together(Vec<RequestSpec>, Fault),
+    /// Resumes a run.
+    Resume(Pick, Conditions),
+    /// Restores a run.
+    Restore(Pick, Conditions),
+    /// Prunes what was archived this many steps ago or earlier.
+    Prune(u8, Conditions),
 }
 
 #[derive(Debug, Clone)]
@@ -44,58 +44,59 @@ pub(crate) struct Columns {
     pub(crate) status: NumberStatus,
 }
 
-/// A run among those that the ledger has, counted from the newest; past the oldest it begins again.
+/// Selects a run of the ledger, counted from the newest, modulo the number of runs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pick(pub(crate) usize);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Removal {
-    pub(crate) wish: Wish,
-    /// A request of the endpoint; otherwise a sweep.
+    pub(crate) spec: RequestSpec,
+    /// A request of the endpoint; if false, a sweep.
     pub(crate) request: bool,
-    pub(crate) way: Way,
+    pub(crate) conditions: Conditions,
 }
 
-/// Which numbers are asked for, as a request has it.
+/// A filter, as the members of a request.
 #[derive(Debug, Clone)]
-pub(crate) struct Wish {
+pub(crate) struct RequestSpec {
     pub(crate) members: String,
     pub(crate) archive: bool,
 }
 
-/// How a run goes.
+/// Conditions under which a run executes.
 #[derive(Debug, Clone)]
-pub(crate) struct Way {
+pub(crate) struct Conditions {
     pub(crate) chunk_size: usize,
     pub(crate) lanes: u8,
-    /// What the dialler does at each moment: which number it puts into which status.
+    /// The actions of the dialler each time it acts: number and new status.
     pub(crate) moments: Vec<Vec<(i64, i16)>>,
     pub(crate) fault: Fault,
 }
 
-/// What breaks meanwhile.
+/// The fault injected into a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,
-    /// The process dies when it passes the so-manieth of its fail points.
+    /// The process crashes at this passing of a fail point, counted from 1.
     Crash(u8),
-    /// The server never sees the so-manieth COMMIT, and the connection is lost.
+    /// The server never receives this COMMIT, counted from 1, and the connection is lost.
     Commit(u8),
-    /// The server has committed, and the answer is lost with the connection.
+    /// The server commits this COMMIT, and the answer is lost with the connection.
     Answer(u8),
 }
 
-/// Sequences, short ones too.
+/// Sequences of different lengths.
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let later = prop_oneof![
         2 => (imports(8), faults()).prop_map(|(numbers, fault)| Step::Import(numbers, fault)),
         2 => dialled(1..6).prop_map(Step::Dial),
         1 => weighted(0.3, Just(())).prop_map(|executes| Step::Execute(executes.is_some())),
-        6 => (wishes(), any::<bool>(), ways()).prop_map(|(wish, request, way)| Step::Remove(Removal { wish, request, way })),
-        2 => (prop::collection::vec(values(), 1..4), faults()).prop_map(|(wishes, fault)| Step::Together(wishes, fault)),
-        3 => (picks(), ways()).prop_map(|(pick, way)| Step::Resume(pick, way)),
-        3 => (picks(), ways()).prop_map(|(pick, way)| Step::Restore(pick, way)),
-        1 => (0..12_u8, ways()).prop_map(|(ago, way)| Step::Prune(ago, way)),
+        6 => (request_specs(), any::<bool>(), any_conditions())
+            .prop_map(|(spec, request, conditions)| Step::Remove(Removal { spec, request, conditions })),
+        2 => (prop::collection::vec(values(), 1..4), faults()).prop_map(|(specs, fault)| Step::Together(specs, fault)),
+        3 => (picks(), any_conditions()).prop_map(|(pick, conditions)| Step::Resume(pick, conditions)),
+        3 => (picks(), any_conditions()).prop_map(|(pick, conditions)| Step::Restore(pick, conditions)),
+        1 => (0..12_u8, any_conditions()).prop_map(|(ago, conditions)| Step::Prune(ago, conditions)),
     ];
     (imports(15), prop::collection::vec(later, 1..14)).prop_map(|(first, later)| {
         let mut steps = vec![Step::Import(first, Fault::None)];
@@ -104,7 +105,7 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
-/// Fewer numbers than so many.
+/// Fewer numbers than `below`.
 fn imports(below: usize) -> impl Strategy<Value = BTreeMap<i64, Columns>> {
     let columns =
         (of(select(&TEXTS)), select(&TEXTS), of(select(&TEXTS)), of(select(&TIMES)), weighted(0.4, select(&STATUSES)));
@@ -133,14 +134,14 @@ fn faults() -> impl Strategy<Value = Fault> {
     ]
 }
 
-fn ways() -> impl Strategy<Value = Way> {
+fn any_conditions() -> impl Strategy<Value = Conditions> {
     let moments = prop_oneof![Just(Vec::new()), prop::collection::vec(dialled(0..5), 0..12)];
     (prop_oneof![3 => 1..3_usize, 1 => 3..6_usize], 1..3_u8, moments, faults())
-        .prop_map(|(chunk_size, lanes, moments, fault)| Way { chunk_size, lanes, moments, fault })
+        .prop_map(|(chunk_size, lanes, moments, fault)| Conditions { chunk_size, lanes, moments, fault })
 }
 
-/// Any filter, and any of them together.
-fn wishes() -> impl Strategy<Value = Wish> {
+/// Any filter, and any combination of filters.
+fn request_specs() -> impl Strategy<Value = RequestSpec> {
     let filter =
         |name: &'static str| weighted(0.12, select(&TEXTS)).prop_map(move |value| value.map(|value| (name, value)));
     let recycle = weighted(0.8, (select(&["1", "1", "1", "2", "3"]), select(&TIMES)));
@@ -148,15 +149,15 @@ fn wishes() -> impl Strategy<Value = Wish> {
         .prop_map(|(session_id, called, custom_field, recycle, archive)| {
             let recycle = recycle.map(|(kind, time)| [("recycleType", kind), ("recycleTime", time)]);
             let members = [session_id, called, custom_field].into_iter().flatten().chain(recycle.into_iter().flatten());
-            Wish { members: json(members), archive }
+            RequestSpec { members: json(members), archive }
         })
-        .prop_filter("a filter is needed", |wish| wish.members != "{}")
+        .prop_filter("a filter is needed", |spec| spec.members != "{}")
 }
 
-/// One value, as requests ask for it that go together.
-fn values() -> impl Strategy<Value = Wish> {
+/// A filter for one value, as required for a group commit.
+fn values() -> impl Strategy<Value = RequestSpec> {
     (select(&["sessionId", "called"]), select(&TEXTS), any::<bool>())
-        .prop_map(|(name, value, archive)| Wish { members: json([(name, value)].into_iter()), archive })
+        .prop_map(|(name, value, archive)| RequestSpec { members: json([(name, value)].into_iter()), archive })
 }
 
 fn json(members: impl Iterator<Item = (&'static str, &'static str)>) -> String {

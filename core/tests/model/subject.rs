@@ -1,4 +1,4 @@
-//! The real thing: does each step on the database, and lets the model judge what became of it.
+//! The system under test: executes each step on the database, and has the model check the result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ use crate::dialler::{Dialler, lock, step_in};
 use crate::faults;
 use crate::model::{Doers, Model, Move, Number, Place, Seen, must};
 use crate::proxy::{self, Proxy, When};
-use crate::step::{Columns, Fault, Step, Way};
+use crate::step::{Columns, Conditions, Fault, Step};
 use crate::support::{campaign, engine, execute};
 
 pub(crate) type Outcome = Result<(), TestCaseError>;
@@ -32,11 +32,11 @@ pub(crate) struct Subject<'a> {
     pub(crate) clock: ManualClock,
     dialler: Arc<Mutex<Option<Dialler>>>,
     store: Store,
-    /// Through a proxy that loses a COMMIT, or the answer to one. SQLite has nothing between it and the program.
+    /// Connects through a proxy that loses a COMMIT or its answer. `None` on SQLite, which has no connection to lose.
     losing: Option<(Proxy, Store)>,
     pub(crate) campaign: CampaignId,
     pub(crate) model: Model,
-    /// Numbers that the dialler has put into a status that bars them, in this step.
+    /// Numbers that the dialler has barred by their status in this step.
     pub(crate) touched: BTreeSet<usize>,
     pub(crate) requests: u64,
     pub(crate) tally: Attack,
@@ -46,8 +46,8 @@ impl<'a> Subject<'a> {
     pub(crate) fn new(db: &'a TestDatabase) -> Self {
         let clock = ManualClock::at("2026-01-01T00:00:00Z");
         let dialler: Arc<Mutex<Option<Dialler>>> = Arc::default();
-        // The engine looks at the clock after it has found a window and before it locks it: the dialler steps in there
-        // too, not only between chunks.
+        // The engine reads the clock after it has found a window and before it locks it. The dialler acts there, too,
+        // not only between chunks.
         let (at_the_clock, time) = (Arc::clone(&dialler), clock.clock());
         let clock_with_dialler = Clock::from_fn(move || {
             step_in(&at_the_clock);
@@ -75,7 +75,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Begins a sequence: with empty tables.
+    /// Starts a sequence with empty tables.
     pub(crate) fn begin(&mut self) {
         let _turn = faults::turn();
         for table in ["call_data", "call_data_history", "purge_run", "purge_run_campaign", "campaign_lease"] {
@@ -88,7 +88,7 @@ impl<'a> Subject<'a> {
 
     pub(crate) fn take(&mut self, step: &Step) -> Outcome {
         let _turn = faults::turn();
-        // A run whose process died is known to be dead by the next step.
+        // A run that crashed counts as dead in the next step.
         self.clock.advance(TimeDelta::minutes(1));
         self.touched.clear();
         self.tally.fault("steps");
@@ -101,14 +101,14 @@ impl<'a> Subject<'a> {
                 Ok(())
             }
             Step::Remove(removal) => self.remove(removal),
-            Step::Together(wishes, fault) => self.together(wishes, *fault),
-            Step::Resume(pick, way) => self.resume(*pick, way),
-            Step::Restore(pick, way) => self.restore(*pick, way),
-            Step::Prune(ago, way) => self.prune(*ago, way),
+            Step::Together(specs, fault) => self.together(specs, *fault),
+            Step::Resume(pick, conditions) => self.resume(*pick, conditions),
+            Step::Restore(pick, conditions) => self.restore(*pick, conditions),
+            Step::Prune(ago, conditions) => self.prune(*ago, conditions),
         }
     }
 
-    /// Ends a sequence: what `verify` looks at holds, too.
+    /// Ends a sequence: `verify` must find nothing.
     pub(crate) fn end(&mut self) -> Outcome {
         let _turn = faults::turn();
         self.clock.advance(TimeDelta::minutes(1));
@@ -117,7 +117,7 @@ impl<'a> Subject<'a> {
         Ok(())
     }
 
-    /// Says what was done.
+    /// Prints what was done.
     pub(crate) fn tell(self) {
         self.tally.end();
     }
@@ -154,13 +154,13 @@ impl<'a> Subject<'a> {
         for (id, to) in steps {
             let Some(number) = self.model.here(*id) else { continue };
             let from = self.model.numbers[number].row.status;
-            must!(dial(&mut self.conn, self.campaign, *id, from, *to), "number {id} is not there in status {from}");
+            must!(dial(&mut self.conn, self.campaign, *id, from, *to), "number {id} does not exist with status {from}");
             self.model.dialled(number, *to);
         }
         Ok(())
     }
 
-    /// Lets `work` use the database while a fault is in store and the dialler steps in. `None`: its process died.
+    /// Runs `work` with an armed fault and an active dialler. `None`: it crashed.
     pub(crate) fn under<T>(
         &mut self,
         fault: Fault,
@@ -181,13 +181,13 @@ impl<'a> Subject<'a> {
         match (&done, fault) {
             (None, _) => self.tally.fault("crashes"),
             (_, Fault::Commit(_) | Fault::Answer(_)) if self.losing.is_some() => {
-                self.tally.fault("lost commits in store");
+                self.tally.fault("lost commits armed");
             }
             _ => {}
         }
         let dialler = lock(&self.dialler).take();
         for (id, to) in dialler.into_iter().flat_map(|dialler| dialler.done) {
-            let number = self.model.here(id).expect("it was there");
+            let number = self.model.here(id).expect("the number exists");
             self.model.dialled(number, to);
             if to != 0 {
                 self.touched.insert(number);
@@ -196,18 +196,22 @@ impl<'a> Subject<'a> {
         done
     }
 
-    /// As [`Subject::under`], for an engine that goes its way.
-    pub(crate) fn go<T>(&mut self, way: &Way, work: impl FnOnce(&Engine, &mut Control<'_>) -> T) -> Option<T> {
+    /// As [`Subject::under`], for an engine under these conditions.
+    pub(crate) fn go<T>(
+        &mut self,
+        conditions: &Conditions,
+        work: impl FnOnce(&Engine, &mut Control<'_>) -> T,
+    ) -> Option<T> {
         let dialler = Arc::clone(&self.dialler);
-        self.under(way.fault, &way.moments, |store| {
-            let mut engine = engine(store.clone(), way.chunk_size);
-            engine.pace.lanes = i64::from(way.lanes).try_into().unwrap();
+        self.under(conditions.fault, &conditions.moments, |store| {
+            let mut engine = engine(store.clone(), conditions.chunk_size);
+            engine.pace.lanes = i64::from(conditions.lanes).try_into().unwrap();
             let progress = |_: &callsweep_core::engine::Progress| step_in(&dialler);
             work(&engine, &mut Control { progress: Box::new(progress), ..Control::unattended() })
         })
     }
 
-    /// Looks at the tables after a step whose doers are known.
+    /// Reads the tables after a step whose runs are known, and has the model check them.
     pub(crate) fn observe(&mut self, doers: &Doers) -> Result<(Seen, Vec<Move>), TestCaseError> {
         let seen = self.look();
         let moves = self.model.observe(&seen)?;
@@ -227,7 +231,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// The test's own connection. Nothing here loses what SQLite has written but not flushed.
+/// The connection of the test. SQLite may skip flushes here: no test loses unflushed data.
 fn connect(db: &TestDatabase) -> AnyConnection {
     let mut conn = db.connect();
     if db.backend() == Backend::Sqlite {

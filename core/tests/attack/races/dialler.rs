@@ -1,5 +1,5 @@
-//! The dialler: it loads numbers, calls them, notes how the calls ended, and queues some again, in plain SQL. From the
-//! moment that it has loaded a number until it lets go of it, the number is barred: nobody else may touch it.
+//! The dialler of the races: it loads numbers, calls them, records the results, and queues some again, in plain SQL.
+//! From loading a number until releasing it, the number is barred: nobody else may touch it.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use super::scene::{Diary, Scene, any_called};
+use super::context::{ActorLog, RaceContext, any_called};
 
-/// Numbers that one dialler holds at most.
+/// Most numbers that a dialler holds at a time.
 const MOST_HELD: usize = 150;
-/// Numbers that one transaction takes.
+/// Most numbers that a transaction loads.
 const LOT: usize = 8;
 
-/// What follows on each status, and what that is called.
+/// The possible next statuses of each status, and the name of the step in the report.
 const STEPS: [(i16, &[i16], &str); 4] = [
     (1, &[2], "numbers called"),
     (2, &[5, 6], "calls completed"),
@@ -24,19 +24,19 @@ const STEPS: [(i16, &[i16], &str); 4] = [
     (6, &[0], "numbers queued again"),
 ];
 
-pub(super) fn dial(scene: &Scene<'_>, diary: &mut Diary) {
-    let mut dialler = Dialler { conn: scene.connect(), held: BTreeMap::new(), steps: BTreeMap::new() };
-    while !scene.is_over() {
-        scene.let_others_write();
+pub(super) fn dial(context: &RaceContext<'_>, log: &mut ActorLog) {
+    let mut dialler = Dialler { conn: context.connect(), held: BTreeMap::new(), steps: BTreeMap::new() };
+    while !context.is_over() {
+        context.let_others_write();
         if dialler.held.len() < MOST_HELD && rand::random_bool(0.4) {
-            dialler.load(scene.campaign(), diary);
+            dialler.load(context.campaign(), log);
         } else {
-            dialler.go_on(diary);
+            dialler.advance(log);
         }
     }
     for (id, steps) in dialler.steps {
         let status = dialler.held.get(&id).map_or(0, |held| held.status);
-        diary.dialled.push((id, steps, status));
+        log.dialled.push((id, steps, status));
     }
 }
 
@@ -48,27 +48,28 @@ struct Held {
 
 struct Dialler {
     conn: AnyConnection,
-    /// Numbers that it has loaded and not let go of.
+    /// Numbers that it has loaded and not released.
     held: BTreeMap<i64, Held>,
-    /// How many steps it has taken with each number.
+    /// How many steps it has made with each number.
     steps: BTreeMap<i64, i16>,
 }
 
 impl Dialler {
-    /// Takes some numbers that wait.
-    fn load(&mut self, campaign: CampaignId, diary: &mut Diary) {
+    /// Loads some waiting numbers.
+    fn load(&mut self, campaign: CampaignId, log: &mut ActorLog) {
         let locks = rand::random();
         let loaded = in_transaction(&mut self.conn, locks, |conn| {
             if locks { lock_and_load(conn, campaign) } else { look_and_load(conn, campaign) }
         });
         match loaded {
-            Ok(ids) => self.taken(&ids, campaign, 1, "numbers loaded", diary),
-            Err(error) => diary.put_off_by("a load", error),
+            Ok(ids) => self.taken(&ids, campaign, 1, "numbers loaded", log),
+            Err(error) => log.postpone_after("a load", error),
         }
     }
 
-    /// Takes a step with some of the numbers that it holds. All of them must be there, as it left them.
-    fn go_on(&mut self, diary: &mut Diary) {
+    /// Makes a step with some of the numbers that it holds. All of them must exist, in the status in which it left
+    /// them.
+    fn advance(&mut self, log: &mut ActorLog) {
         let (from, to, what) = STEPS[rand::random_range(0..STEPS.len())];
         let to = to[rand::random_range(0..to.len())];
         let Some(campaign) = self.held.values().find(|held| held.status == from).map(|held| held.campaign) else {
@@ -78,21 +79,21 @@ impl Dialler {
         let ids: Vec<i64> = self.held.iter().filter(|(_, held)| of_lot(held)).map(|(id, _)| *id).take(LOT).collect();
         match step(&mut self.conn, campaign, &ids, from, to) {
             Ok(found) => {
-                diary.attack.holds(found == ids.len(), || {
+                log.attack.holds(found == ids.len(), || {
                     format!(
-                        "of {} numbers that the dialler held in status {from}, {found} were there: {ids:?}",
+                        "of {} numbers that the dialler held in status {from}, {found} were found: {ids:?}",
                         ids.len()
                     )
                 });
-                self.taken(&ids, campaign, to, what, diary);
+                self.taken(&ids, campaign, to, what, log);
             }
-            Err(error) => diary.put_off_by("a step of the dialler", error),
+            Err(error) => log.postpone_after("a step of the dialler", error),
         }
     }
 
-    fn taken(&mut self, ids: &[i64], campaign: CampaignId, status: i16, what: &str, diary: &mut Diary) {
+    fn taken(&mut self, ids: &[i64], campaign: CampaignId, status: i16, what: &str, log: &mut ActorLog) {
         for id in ids {
-            diary.attack.fault(what);
+            log.attack.fault(what);
             *self.steps.entry(*id).or_default() += 1;
             if status == 0 {
                 self.held.remove(id);
@@ -103,16 +104,16 @@ impl Dialler {
     }
 }
 
-/// Locks some numbers that wait, then takes them all.
+/// Locks some waiting numbers, then loads all of them.
 fn lock_and_load(conn: &mut AnyConnection, campaign: CampaignId) -> QueryResult<Vec<i64>> {
     let lock = if conn.backend() == Backend::Sqlite { "" } else { " FOR UPDATE" };
     let ids = waiting(conn, campaign, lock)?;
     let taken = step(conn, campaign, &ids, 0, 1)?;
-    assert_eq!(taken, ids.len(), "numbers were locked and are not there");
+    assert_eq!(taken, ids.len(), "locked numbers disappeared");
     Ok(ids)
 }
 
-/// Looks for some numbers that wait, then takes those that still do.
+/// Reads some waiting numbers, then loads those that are still waiting.
 fn look_and_load(conn: &mut AnyConnection, campaign: CampaignId) -> QueryResult<Vec<i64>> {
     let mut taken = Vec::new();
     for id in waiting(conn, campaign, "")? {
@@ -138,7 +139,7 @@ fn waiting(conn: &mut AnyConnection, campaign: CampaignId, lock: &str) -> QueryR
     Ok(found.into_iter().map(|number| number.id).collect())
 }
 
-/// One step with these numbers. Says how many of them were there.
+/// One step with these numbers. Returns how many of them were found.
 fn step(conn: &mut AnyConnection, campaign: CampaignId, ids: &[i64], from: i16, to: i16) -> QueryResult<usize> {
     if ids.is_empty() {
         return Ok(0);
@@ -152,7 +153,7 @@ fn step(conn: &mut AnyConnection, campaign: CampaignId, ids: &[i64], from: i16, 
     diesel::sql_query(update).execute(conn)
 }
 
-/// `at_once`: SQLite's only writer is taken as the transaction begins.
+/// `at_once`: on SQLite, take the write lock at the start of the transaction.
 fn in_transaction<T>(
     conn: &mut AnyConnection,
     at_once: bool,
@@ -161,7 +162,7 @@ fn in_transaction<T>(
     conn.batch_execute(if at_once && conn.backend() == Backend::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" })?;
     let done = work(conn).and_then(|done| conn.batch_execute("COMMIT").map(|()| done));
     if done.is_err() {
-        // After some errors the server has done so itself.
+        // After some errors the server has rolled back already.
         let _ = conn.batch_execute("ROLLBACK");
     }
     done

@@ -1,64 +1,65 @@
-//! Integrators: requests for the numbers of one sessionId or called number, several together as the endpoint does them.
+//! Integrators of the races: requests for one sessionId or called number, several in a group as the endpoint does it.
 
 use callsweep_core::engine::Error;
 use callsweep_core::engine::{Control, Outcome, PurgeReport, Together, purge, purge_together, settle};
 use callsweep_core::run::{NewRun, RunKind};
 
-use super::scene::{Diary, Scene, Told, any_called, any_session_id};
+use super::context::{ActorLog, RaceContext, ReportedRun, any_called, any_session_id};
 use crate::support::{engine, manual};
 
-/// Requests that come together at most.
+/// Most requests in a group.
 const TOGETHER: usize = 6;
 
-pub(super) fn delete(scene: &Scene<'_>, diary: &mut Diary) {
-    let engine = engine(scene.store.clone(), 50);
-    while !scene.is_over() {
-        scene.let_others_write();
-        let wishes: Vec<NewRun> = (0..rand::random_range(1..=TOGETHER)).map(|_| scene.ask(wish(scene))).collect();
+pub(super) fn delete(context: &RaceContext<'_>, log: &mut ActorLog) {
+    let engine = engine(context.store.clone(), 50);
+    while !context.is_over() {
+        context.let_others_write();
+        let requests: Vec<NewRun> =
+            (0..rand::random_range(1..=TOGETHER)).map(|_| context.ask(new_request(context))).collect();
         let together = match engine.store.connection() {
-            Ok(mut conn) => purge_together(&engine, &mut conn, &wishes),
+            Ok(mut conn) => purge_together(&engine, &mut conn, &requests),
             Err(error) => {
-                diary.put_off("a request", error);
+                log.postpone("a request", error);
                 continue;
             }
         };
-        for (wish, outcome) in wishes.iter().zip(together) {
+        for (request, outcome) in requests.iter().zip(together) {
             let control = &mut Control::unattended();
             let (what, report) = match outcome {
-                Together::Done(report) => ("requests done together", Ok(report)),
-                Together::Alone => ("requests done alone", purge(&engine, wish, control)),
-                Together::Unanswered(begun) => ("requests settled", settle(&engine, wish, &begun, control)),
+                Together::Done(report) => ("requests in a group", Ok(report)),
+                Together::Alone => ("requests alone", purge(&engine, request, control)),
+                Together::Unanswered(begun) => ("requests settled", settle(&engine, request, &begun, control)),
             };
-            note(scene, diary, what, report);
+            note(context, log, what, report);
         }
     }
 }
 
-/// Many numbers are archived and some deleted outright.
-fn wish(scene: &Scene<'_>) -> NewRun {
+/// Most requests archive; some delete without archive.
+fn new_request(context: &RaceContext<'_>) -> NewRun {
     let filter = if rand::random() {
         format!(r#"{{"sessionId":"{}"}}"#, any_session_id())
     } else {
         format!(r#"{{"called":"{}"}}"#, any_called())
     };
     let key = Some(format!("{:x}", rand::random::<u128>()));
-    NewRun { kind: RunKind::Request, key, ..manual(scene.campaign(), &filter, rand::random_bool(0.7)) }
+    NewRun { kind: RunKind::Request, key, ..manual(context.campaign(), &filter, rand::random_bool(0.7)) }
 }
 
-/// Writes down what became of a run.
-pub(super) fn note(scene: &Scene<'_>, diary: &mut Diary, what: &str, report: Result<PurgeReport, Error>) {
+/// Records the result of a run.
+pub(super) fn note(context: &RaceContext<'_>, log: &mut ActorLog, what: &str, report: Result<PurgeReport, Error>) {
     let report = match report {
         Ok(report) => report,
-        Err(Error::KeyTaken(_)) => return diary.attack.fault("requests asked again"),
-        Err(error) => return diary.put_off(what, error),
+        Err(Error::KeyTaken(_)) => return log.attack.fault("requests repeated"),
+        Err(error) => return log.postpone(what, error),
     };
-    diary.attack.fault(what);
+    log.attack.fault(what);
     if report.counts.archived > 0 {
-        scene.offer(report.run_id);
+        context.offer(report.run_id);
     }
     let state = report.outcome.state();
-    diary.told.push(Told { run_id: report.run_id, counts: report.counts, state });
+    log.reported.push(ReportedRun { run_id: report.run_id, counts: report.counts, state });
     if let Outcome::Failed(error) = report.outcome {
-        diary.put_off(what, error);
+        log.postpone(what, error);
     }
 }

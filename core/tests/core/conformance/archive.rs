@@ -1,4 +1,4 @@
-//! Moving numbers to history: all of a number, once, or nothing of it.
+//! Archiving moves every column of a number, exactly once, or leaves the number in place.
 
 use callsweep_core::engine::Outcome;
 use callsweep_core::number::{Called, CustomField, NewNumber, SessionId};
@@ -12,7 +12,7 @@ use crate::support::{campaign, engine, execute, ledger_of, manual, sweep, watch}
 
 const BATCH: &str = r#"{"customField":"batch"}"#;
 
-/// Numbers that share only the called number: full columns, empty columns, the ends of every range.
+/// Numbers with full columns, empty columns, and the limits of every range.
 fn extremes() -> Vec<NewNumber> {
     let called = Called::parse("*#0123456789").unwrap();
     let ends = ["1000-01-01 00:00:00", "1969-12-31 23:59:59", "2038-01-19 03:14:08", "9999-12-31 23:59:59"];
@@ -87,12 +87,12 @@ on_each_backend! {
         ]);
     }
 
-    fn a_clash_in_history_keeps_the_whole_chunk_where_it_was(db) {
+    fn a_key_conflict_in_history_rolls_the_chunk_back(db) {
         let (engine, mut conn) = (engine(db.store(), 3), db.connect());
         let campaign = campaign(db, 1, &(1..=9).map(number).collect::<Vec<_>>());
         let mut other = db.connect();
         let report = watch(&engine, &manual(campaign, BATCH, true), |progress| {
-            // Number 5 of the second chunk is in history already, under this very run.
+            // Number 5, in the second chunk, is already in history under the same run id.
             execute(&mut other, &format!(
                 "INSERT INTO call_data_history (campaign_id, id, called, status, created_at, updated_at, archived_at, run_id) \
                  SELECT campaign_id, id, 'clash', status, created_at, updated_at, created_at, {} FROM call_data \
@@ -106,7 +106,7 @@ on_each_backend! {
         assert_eq!(kept, [(1, "13800000001"), (2, "13800000002"), (3, "13800000003"), (5, "clash")]);
         let row = ledger_of(&mut conn, &report);
         assert_eq!((row.state.as_str(), row.counts.archived, row.chunks), ("failed", 3, 1));
-        // The next run has a key of its own.
+        // The next run has another id.
         assert_eq!(sweep(&engine, &manual(campaign, BATCH, true)).counts.archived, 6);
     }
 }

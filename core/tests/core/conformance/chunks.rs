@@ -1,4 +1,4 @@
-//! Whatever the size of a chunk and the index that leads, the same numbers go, and every walk ends.
+//! The same numbers are removed with any chunk size and any index, and every scan ends.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,11 @@ use callsweep_testkit::sample::{self, number, time};
 use callsweep_testkit::tables;
 
 use crate::support::{
-    STATUSES, campaign, engine, execute, ledger_of, manual, nothing_is_violated, stop_after, sweep, walk as walk_of,
+    STATUSES, assert_no_violation, campaign, engine, execute, ledger_of, manual, stop_after, sweep, walk as walk_of,
     watch,
 };
 
-/// For each walk by an index: what selects the numbers of [`mixed`] with id % 4 > 0.
+/// For each index: a filter that selects the numbers of [`mixed`] with id % 4 > 0.
 const WALKS: [(Walk, &str); 4] = [
     (Walk::SessionId, r#"{"sessionId":"yes"}"#),
     (Walk::Called, r#"{"called":"1"}"#),
@@ -21,7 +21,7 @@ const WALKS: [(Walk, &str); 4] = [
     (Walk::RecycleTime, r#"{"recycleTime":"2020-12-04 00:00:00","recycleType":"1"}"#),
 ];
 
-/// Three of four match; one in five of those may go. Many share a recycle time, in another order than their ids.
+/// Three of four match; one in five of those is removable. Many share a recycle time, in another order than their ids.
 fn mixed(count: i64) -> Vec<NewNumber> {
     let one = |id: i64| {
         let yes = id % 4 > 0;
@@ -61,10 +61,10 @@ on_each_backend! {
         }
     }
 
-    fn what_is_barred_does_not_stall_a_walk(db) {
+    fn barred_numbers_do_not_stall_a_scan(db) {
         let mut conn = db.connect();
         for (n, (walk, members)) in (1..).zip(WALKS) {
-            // Everything that matches is barred, but for the very last number of the walk.
+            // Everything that matches is barred, except the last number of the scan.
             let in_the_way = mixed(40).into_iter().map(|number| NewNumber { status: NumberStatus::Failed, ..number });
             let last = NewNumber { recycle_time: Some(time("2020-12-04 23:59:59")), status: NumberStatus::Waiting, ..mixed(41).remove(40) };
             let campaign = campaign(db, n, &in_the_way.chain([last]).collect::<Vec<_>>());
@@ -99,7 +99,7 @@ on_each_backend! {
     }
 
     fn windows_over_the_primary_key_follow_the_density(db) {
-        // Dense, then a desert, then dense again to the very last row: windows grow and must shrink again.
+        // Many matches, then none for a long range, then many up to the last row: windows grow and must shrink again.
         const MATCHES: i64 = 21_000;
         const DESERT: std::ops::Range<i64> = 4_000..7_000;
         let far = Some(time("2021-01-01 00:00:00"));
@@ -128,7 +128,7 @@ on_each_backend! {
         assert_eq!((row.counts.matched, row.counts.barred.call_ongoing), (MATCHES, MATCHES / 50));
     }
 
-    fn rows_that_lie_elsewhere_by_the_time_of_their_chunk_go_too(db) {
+    fn rows_that_moved_to_other_pages_are_removed(db) {
         const NUMBERS: i64 = 21_000;
         let mut conn = db.connect();
         let numbers: Vec<_> = (1..=NUMBERS).map(|id| NewNumber { call_data: None, ..number(id) }).collect();
@@ -137,7 +137,7 @@ on_each_backend! {
         let run = manual(campaign, r#"{"recycleTime":"2020-12-31 00:00:00","recycleType":"1"}"#, true);
         let report = watch(&engine(db.store(), 1_000), &run, |_| {
             chunks += 1;
-            // The next window is found by now. PostgreSQL writes rows that are changed to other pages.
+            // The next window has been found. PostgreSQL moves updated rows to other pages.
             if chunks == 3 {
                 execute(&mut conn, &format!("UPDATE call_data SET priority = 9 WHERE campaign_id = {campaign}"));
             }
@@ -145,6 +145,6 @@ on_each_backend! {
         assert_eq!(walk_of(&report), Some(Walk::PrimaryKey));
         assert_eq!(ledger_of(&mut conn, &report).counts.archived, NUMBERS);
         assert_eq!(tables::ids(&mut conn, campaign), BTreeSet::new());
-        nothing_is_violated(&db.store());
+        assert_no_violation(&db.store());
     }
 }

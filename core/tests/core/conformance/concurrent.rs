@@ -1,4 +1,4 @@
-//! Many at once on one campaign: each number is counted once.
+//! Concurrent runs on one campaign count each number once.
 
 use std::sync::{Barrier, mpsc};
 use std::thread;
@@ -27,7 +27,7 @@ fn waiting(conn: &mut AnyConnection, campaign: CampaignId) -> i64 {
     i64::try_from(all.iter().filter(|number| number.status == 0 && number.recycle_time.is_some()).count()).unwrap()
 }
 
-/// Each number is in history once, under the run that counted it.
+/// Checks that each number is in history once, under the run that counted it.
 fn check_accounts(conn: &mut AnyConnection, campaign: CampaignId, reports: &[PurgeReport]) {
     assert_eq!(waiting(conn, campaign), 0);
     let ids = tables::history_ids(conn, campaign);
@@ -44,7 +44,7 @@ fn sum(reports: &[PurgeReport], of: impl Fn(&PurgeReport) -> i64) -> i64 {
 }
 
 on_each_backend! {
-    fn identical_deletes_sum_to_what_went(db) {
+    fn identical_requests_sum_to_the_numbers_removed(db) {
         const CALLS: usize = 32;
         for (n, size, archive) in [(1, 5_000, true), (2, 20, false)] {
             let (engine, mut conn) = (engine(db.store(), size), db.connect());
@@ -88,7 +88,7 @@ on_each_backend! {
         check_accounts(&mut conn, campaign, &reports);
     }
 
-    fn of_sweeps_one_has_the_campaign_and_requests_go_on_beside_it(db) {
+    fn one_sweep_holds_the_campaign_while_requests_continue(db) {
         let mut conn = db.connect();
         let campaign = campaign(db, 1, &numbers(400, 6));
         let waiting = waiting(&mut conn, campaign);
@@ -109,7 +109,7 @@ on_each_backend! {
         check_accounts(&mut conn, campaign, &beside);
     }
 
-    fn what_a_dialler_takes_beside_a_sweep_stays(db) {
+    fn numbers_that_a_dialler_takes_during_a_sweep_stay(db) {
         let (engine, mut conn) = (engine(db.store(), 4), db.connect());
         let campaign = campaign(db, 1, &(1..=300).map(number).collect::<Vec<_>>());
         let (began, begins) = mpsc::channel();
@@ -118,11 +118,11 @@ on_each_backend! {
                 let mut conn = db.connect();
                 let mut taken = Vec::new();
                 for id in (1..=300).rev().filter(|id| id % 3 == 0) {
-                    // It loses a deadlock to the sweep at times; then the number is not its own.
+                    // It may be the victim of a deadlock with the sweep; then it has not taken the number.
                     if try_dial(&mut conn, campaign, id, 0, 1).unwrap_or(false) {
                         taken.push(id);
                     }
-                    // Closed when the sweep has already ended.
+                    // The channel is closed if the sweep has already ended.
                     let _ = began.send(());
                 }
                 taken

@@ -1,4 +1,4 @@
-//! Every filter alone and with others, on values that are easily mistaken for each other.
+//! Every filter, alone and combined, matches exactly its value, also among similar values.
 
 use callsweep_core::number::{Called, CustomField, NewNumber, SessionId};
 use callsweep_testkit::on_each_backend;
@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 
 use crate::support::{campaign, engine, manual, sweep};
 
-/// The four filters, each as the members of a request that select what has its bit.
+/// The four filters as request members. Filter n selects the numbers whose id has bit n set.
 const FILTERS: [&str; 4] = [
     r#""sessionId":"s-yes""#,
     r#""called":"1001""#,
@@ -16,7 +16,7 @@ const FILTERS: [&str; 4] = [
     r#""recycleTime":"2020-12-04 17:57:00","recycleType":"2""#,
 ];
 
-/// Numbers 0 to 15: bit n says whether filter n selects it.
+/// Numbers 0 to 15: bit n of the id says whether filter n selects the number.
 fn numbers() -> Vec<NewNumber> {
     let one = |id: i64| NewNumber {
         session_id: Some(SessionId::parse(if id & 1 > 0 { "s-yes" } else { "s-no" }).unwrap()),
@@ -29,7 +29,7 @@ fn numbers() -> Vec<NewNumber> {
 }
 
 on_each_backend! {
-    fn every_combination_removes_what_passes_all_of_it_and_nothing_else(db) {
+    fn every_combination_removes_exactly_its_matches(db) {
         let (engine, mut conn) = (engine(db.store(), 5_000), db.connect());
         let neighbour = campaign(db, 100, &numbers());
         for filters in 1..16_i64 {
@@ -44,7 +44,7 @@ on_each_backend! {
         assert!(tables::history_ids(&mut conn, neighbour).is_empty());
     }
 
-    fn text_is_equal_to_the_code_point(db) {
+    fn text_matches_only_identical_code_points(db) {
         let longest = "😀".repeat(32);
         let texts = [
             "abc", "ABC", "Abc", "abc ", " abc", "abc  ", "ａｂｃ", "ab", "abcd", "äbc", "a\u{308}bc", "Äbc", "straße",
@@ -71,7 +71,7 @@ on_each_backend! {
         }
     }
 
-    fn what_is_not_there_matches_nothing(db) {
+    fn an_empty_column_matches_nothing(db) {
         let bare = NewNumber { session_id: None, custom_field: None, recycle_time: None, ..number(1) };
         let campaign = campaign(db, 1, &[bare]);
         for members in [
@@ -89,7 +89,7 @@ on_each_backend! {
     }
 
     fn days_and_seconds_are_half_open(db) {
-        // To the microsecond: what all three backends hold.
+        // Microseconds: the precision that all three backends store.
         let times = [
             "1000-01-01 00:00:00.000000", "1970-01-01 00:00:00.000000", "2020-02-29 23:59:59.999999",
             "2020-12-03 23:59:59.000000", "2020-12-03 23:59:59.999999", "2020-12-04 00:00:00.000000",
@@ -116,7 +116,7 @@ on_each_backend! {
                 let campaign = campaign(db, next.next().unwrap(), &numbers);
                 let members = format!(r#"{{"recycleTime":"{asked}","recycleType":"{recycle_type}"}}"#);
                 sweep(&engine, &manual(campaign, &members, true));
-                // In text, so that no date arithmetic is shared with the code under test.
+                // Compared as text, so that the test shares no date arithmetic with the code under test.
                 let goes = |text: &str| match recycle_type {
                     "1" => text[..10] <= asked[..10],
                     "2" => text[..10] == asked[..10],

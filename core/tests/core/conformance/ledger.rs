@@ -1,4 +1,4 @@
-//! The ledger says what happened, however a run ends.
+//! The ledger records exactly what happened, however a run ends.
 
 use callsweep_core::campaign::{Campaign, CampaignId, VdnId};
 use callsweep_core::engine::Outcome;
@@ -17,15 +17,15 @@ use crate::support::{campaign, criteria, engine, execute, ledger, ledger_of, man
 
 const BATCH: &str = r#"{"customField":"batch"}"#;
 
-fn ten() -> Vec<NewNumber> {
+fn ten_numbers() -> Vec<NewNumber> {
     (1..=10).map(number).collect()
 }
 
 on_each_backend! {
-    fn a_run_is_described_in_full(db) {
+    fn a_run_is_recorded_completely(db) {
         let clock = ManualClock::at("2024-02-29T23:59:58Z");
         let (engine, mut conn) = (engine(db.store_at(clock.clock()), 4), db.connect());
-        let campaign = campaign(db, 1, &ten());
+        let campaign = campaign(db, 1, &ten_numbers());
         let started = engine.store.clock().timestamp();
         let run = NewRun {
             kind: RunKind::Request,
@@ -49,10 +49,10 @@ on_each_backend! {
         assert_eq!(row.finished_at, Some(started + TimeDelta::seconds(2)));
     }
 
-    fn what_was_committed_before_a_failure_is_counted(db) {
+    fn chunks_committed_before_a_failure_are_counted(db) {
         for (n, kind) in [(1, RunKind::Request), (2, RunKind::Manual)] {
             let (engine, mut conn) = (engine(db.store(), 3), db.connect());
-            let campaign = campaign(db, n, &ten());
+            let campaign = campaign(db, n, &ten_numbers());
             let mut other = db.connect();
             let report = watch(&engine, &NewRun { kind, ..manual(campaign, BATCH, true) }, |progress| {
                 if progress.chunks == 2 {
@@ -72,11 +72,11 @@ on_each_backend! {
         }
     }
 
-    fn what_the_ledger_cannot_take_is_not_removed(db) {
-        // The run's row is gone, or somebody else has ended the run.
+    fn nothing_is_removed_if_the_ledger_write_fails(db) {
+        // The run's row is missing, or another process has ended the run.
         for (n, done) in [(1, "DELETE FROM purge_run"), (2, "UPDATE purge_run SET state = 'failed'")] {
             let (engine, mut conn) = (engine(db.store(), 3), db.connect());
-            let campaign = campaign(db, n, &ten());
+            let campaign = campaign(db, n, &ten_numbers());
             let mut other = db.connect();
             let report = watch(&engine, &manual(campaign, BATCH, n == 1), |progress| {
                 if progress.chunks == 2 {
@@ -89,9 +89,9 @@ on_each_backend! {
         }
     }
 
-    fn matched_is_deleted_and_barred_while_numbers_change(db) {
+    fn matched_is_deleted_plus_barred_while_numbers_change(db) {
         let (engine, mut conn) = (engine(db.store(), 3), db.connect());
-        let campaign = campaign(db, 1, &ten());
+        let campaign = campaign(db, 1, &ten_numbers());
         let mut dialler = db.connect();
         let report = watch(&engine, &manual(campaign, BATCH, false), |progress| {
             if progress.chunks == 1 {
@@ -107,7 +107,7 @@ on_each_backend! {
         assert_eq!(Vec::from_iter(tables::ids(&mut conn, campaign)), [4, 5, 8, 9, 10]);
     }
 
-    fn nothing_to_do_is_a_success_in_the_ledger(db) {
+    fn nothing_to_do_is_recorded_as_succeeded(db) {
         let (engine, mut conn) = (engine(db.store(), 3), db.connect());
         let campaign = campaign(db, 1, &[]);
         for kind in [RunKind::Request, RunKind::Manual, RunKind::Policy] {
@@ -118,7 +118,7 @@ on_each_backend! {
         }
     }
 
-    fn runs_are_listed_newest_first_by_what_is_asked(db) {
+    fn runs_are_listed_newest_first_and_filtered(db) {
         let (engine, mut conn) = (engine(db.store(), 3), db.connect());
         let (here, also_here) = (campaign(db, 1, &[]), campaign(db, 2, &[]));
         let elsewhere = Campaign {

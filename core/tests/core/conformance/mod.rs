@@ -1,4 +1,4 @@
-//! One suite, unchanged on every backend: which numbers go, which stay, and what the ledger says about it.
+//! Which numbers are removed, which stay, and what the ledger records: one suite, the same on every backend.
 
 mod archive;
 mod chunks;

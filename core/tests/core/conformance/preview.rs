@@ -1,4 +1,4 @@
-//! A preview says what the run would do, and does nothing.
+//! A preview (dry run) reports what the run would remove, and changes nothing.
 
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
 use callsweep_core::engine::Engine;
@@ -12,9 +12,9 @@ use callsweep_testkit::on_each_backend;
 use callsweep_testkit::sample::{self, number, numbers};
 use callsweep_testkit::tables;
 
-use crate::support::{STATUSES, campaign, engine, look_ahead, manual, sweep, walk};
+use crate::support::{STATUSES, campaign, engine, manual, preview_of, sweep, walk};
 
-/// One for each walk by an index, and some that combine.
+/// One filter for each index, and some combinations.
 const MEMBERS: [&str; 8] = [
     r#"{"sessionId":"s7"}"#,
     r#"{"called":"13800000001"}"#,
@@ -27,11 +27,11 @@ const MEMBERS: [&str; 8] = [
 ];
 
 fn look(engine: &Engine, run: &NewRun) -> Preview {
-    look_ahead(engine, run, false).unwrap().expect("nobody stopped it")
+    preview_of(engine, run, false).unwrap().expect("it was not stopped")
 }
 
 on_each_backend! {
-    fn it_equals_the_run_and_changes_nothing(db) {
+    fn a_preview_equals_the_run_and_changes_nothing(db) {
         let mut conn = db.connect();
         let mut next = 1..;
         for (size, seed) in [(3, 1), (5_000, 2)] {
@@ -55,12 +55,12 @@ on_each_backend! {
         }
     }
 
-    fn its_sample_is_masked_and_of_those_that_would_go(db) {
+    fn the_sample_is_masked_and_has_only_removable_numbers(db) {
         let (engine, mut conn) = (engine(db.store(), 2), db.connect());
         let campaign = campaign(db, 1, &numbers(300, 3));
         for (members, expected) in [
             (r#"{"customField":"batch-1"}"#, 10),
-            // The one number of this batch is barred.
+            // The only number of this batch is barred.
             (r#"{"customField":"batch-3"}"#, 0),
             (r#"{"customField":"batch-4"}"#, 0),
         ] {
@@ -76,12 +76,12 @@ on_each_backend! {
                         && (mask(&number.called), number.status, number.recycle_time.map(|time| time.to_string()))
                             == (shown.called.clone(), shown.status, shown.recycle_time.clone())
                 });
-                assert!(is_one, "{shown:?} is none of {members}");
+                assert!(is_one, "{shown:?} does not match {members}");
             }
         }
     }
 
-    fn an_executing_campaign_shows_that_nothing_would_go(db) {
+    fn an_executing_campaign_shows_nothing_removable(db) {
         let (mut engine, mut conn) = (engine(db.store(), 2), db.connect());
         let campaign = sample::campaign(&mut conn, 1, CampaignStatus::Executing);
         let each: Vec<_> = (1..).zip(STATUSES).map(|(id, status)| NewNumber { status, ..number(id) }).collect();
@@ -95,12 +95,12 @@ on_each_backend! {
         assert_eq!((seen.matched, seen.removable, seen.campaign_executing), (5, 1, false));
     }
 
-    fn it_can_be_stopped_and_knows_its_campaign(db) {
+    fn a_preview_can_be_stopped_and_checks_its_campaign(db) {
         let engine = engine(db.store(), 2);
         let campaign = campaign(db, 1, &numbers(100, 4));
         let run = manual(campaign, r#"{"customField":"batch-0"}"#, true);
-        assert_eq!(look_ahead(&engine, &run, true).unwrap(), None);
+        assert_eq!(preview_of(&engine, &run, true).unwrap(), None);
         let nowhere = manual(CampaignId::try_from(404).unwrap(), MEMBERS[0], true);
-        assert!(matches!(look_ahead(&engine, &nowhere, false), Err(Error::NoSuchCampaign { .. })));
+        assert!(matches!(preview_of(&engine, &nowhere, false), Err(Error::NoSuchCampaign { .. })));
     }
 }

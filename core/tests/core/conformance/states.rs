@@ -1,4 +1,4 @@
-//! What may not be removed: contract, section 3.
+//! Barred numbers and campaigns: what must not be removed, on every path.
 
 use callsweep_core::campaign::{CampaignId, CampaignStatus, VdnId};
 use callsweep_core::engine::Error;
@@ -22,7 +22,7 @@ fn one_of_each() -> Vec<NewNumber> {
 }
 
 on_each_backend! {
-    fn only_a_waiting_number_goes(db) {
+    fn only_a_waiting_number_is_removed(db) {
         let (mut engine, mut conn) = (engine(db.store(), 5_000), db.connect());
         let mut next = 1..;
         for rules in [OngoingTask::Campaign, OngoingTask::Number] {
@@ -42,10 +42,10 @@ on_each_backend! {
         }
     }
 
-    fn an_executing_campaign_bars_everything_or_what_is_loaded(db) {
+    fn an_executing_campaign_bars_all_or_only_loaded_numbers(db) {
         let (mut engine, mut conn) = (engine(db.store(), 5_000), db.connect());
         let mut next = 1..;
-        // What this version does not know is taken for executing.
+        // An unknown status of a campaign is treated as executing.
         for status in [CampaignStatus::Executing, CampaignStatus::Unknown(9), CampaignStatus::Unknown(0)] {
             for kind in [RunKind::Request, RunKind::Manual] {
                 let campaign = sample::campaign(&mut conn, next.next().unwrap(), status);
@@ -68,7 +68,7 @@ on_each_backend! {
         }
     }
 
-    fn a_status_that_nobody_knows_stays(db) {
+    fn a_number_with_an_unknown_status_stays(db) {
         let (engine, mut conn) = (engine(db.store(), 5_000), db.connect());
         let unknown = [3, 4, 7, 77, -1, i16::MAX, i16::MIN];
         let numbers: Vec<NewNumber> = (1..8).map(number).collect();
@@ -82,7 +82,7 @@ on_each_backend! {
         assert_eq!(tables::ids(&mut conn, campaign).len(), 7);
     }
 
-    fn nothing_but_barred_numbers_answers_that_the_state_forbids_it(db) {
+    fn only_barred_matches_give_state_forbids(db) {
         let (engine, mut conn) = (engine(db.store(), 5_000), db.connect());
         let campaign = campaign(db, 1, &one_of_each()[1..]);
         let run = callsweep_core::run::NewRun { kind: RunKind::Request, ..manual(campaign, BATCH, false) };
@@ -94,7 +94,7 @@ on_each_backend! {
         assert_eq!(sweep(&engine, &nothing).result_code(), ResultCode::Success);
     }
 
-    fn a_campaign_that_begins_to_execute_stops_the_run(db) {
+    fn a_campaign_that_starts_stops_the_run(db) {
         let (engine, mut conn) = (engine(db.store(), 2), db.connect());
         let campaign = campaign(db, 1, &(1..=10).map(number).collect::<Vec<_>>());
         let mut other = db.connect();

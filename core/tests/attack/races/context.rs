@@ -1,4 +1,4 @@
-//! Where the race takes place, and what each actor writes down.
+//! What the actors of a race share, and what each of them records.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,15 +22,15 @@ use diesel::sql_types::Text;
 
 use crate::support::{campaign, execute};
 
-/// Different sessionIds, and as many called numbers: each is that of a few numbers of a campaign.
+/// Different sessionIds, and as many called numbers. A few numbers of a campaign share each of them.
 const VALUES: i64 = 400;
 
-/// The isolation level at which other programs work, and which the database offers to the product.
+/// The isolation level of other programs, which is also the default of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
     ReadCommitted,
     RepeatableRead,
-    /// SQLite's only one.
+    /// The only level of SQLite.
     Serializable,
 }
 
@@ -45,19 +45,19 @@ impl fmt::Display for Level {
 }
 
 /// What all actors share.
-pub(super) struct Scene<'a> {
+pub(super) struct RaceContext<'a> {
     db: &'a TestDatabase,
     level: Level,
     pub(super) store: Store,
     pub(super) campaigns: [CampaignId; 2],
-    /// Runs that archived something and have not been taken back.
+    /// Runs that archived something and have not been restored.
     pub(super) restorable: Mutex<Vec<i64>>,
-    /// What was asked for last: a client that hears nothing asks again.
+    /// The last request: a client without an answer repeats it.
     asked: Mutex<Option<NewRun>>,
     over: AtomicBool,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> RaceContext<'a> {
     pub(super) fn new(db: &'a TestDatabase, level: Level) -> Self {
         if db.backend() == Backend::Postgres {
             let url = db.url();
@@ -77,7 +77,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Another program's connection, at the level of this race.
+    /// A connection of another program, at the isolation level of this race.
     pub(super) fn connect(&self) -> AnyConnection {
         let (mut conn, level) = (self.db.connect(), self.level);
         match conn.backend() {
@@ -90,7 +90,7 @@ impl<'a> Scene<'a> {
         conn
     }
 
-    /// The level at which the product itself works: its own choice, whatever the database offers.
+    /// The isolation level of Callsweep's own sessions, which does not depend on the default of the database.
     pub(super) fn product_level(&self) -> String {
         #[derive(QueryableByName)]
         struct Now {
@@ -118,14 +118,14 @@ impl<'a> Scene<'a> {
         self.over.store(true, Ordering::Relaxed);
     }
 
-    /// SQLite lets whoever asks first write: who asks again at once keeps the others out.
+    /// SQLite has no queue of writers: an actor that writes again at once starves the others.
     pub(super) fn let_others_write(&self) {
         if self.store.backend() == Backend::Sqlite {
             thread::sleep(Duration::from_millis(rand::random_range(1..=5)));
         }
     }
 
-    /// A new wish, or now and then the last one of whoever asked last once more.
+    /// A new request, or sometimes the last request of any client once more.
     pub(super) fn ask(&self, new: NewRun) -> NewRun {
         let mut last = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
@@ -134,7 +134,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// From now on a run may be taken back.
+    /// From now on this run may be restored.
     pub(super) fn offer(&self, run_id: i64) {
         self.restorable.lock().unwrap_or_else(PoisonError::into_inner).push(run_id);
     }
@@ -148,7 +148,7 @@ pub(super) fn any_called() -> String {
     format!("1380{:07}", rand::random_range(0..VALUES))
 }
 
-/// A number that waits, with values that others have too.
+/// A waiting number, with values that it shares with others.
 pub(super) fn new_number(id: i64) -> NewNumber {
     let [mut number] = <[NewNumber; 1]>::try_from(sample::numbers(1, rand::random())).unwrap();
     number.id = id;
@@ -158,32 +158,32 @@ pub(super) fn new_number(id: i64) -> NewNumber {
     number
 }
 
-/// How a run ended, as its caller was told.
+/// How a run ended, as reported to its caller.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct ReportedRun {
     pub(super) run_id: i64,
     pub(super) counts: Counts,
     pub(super) state: RunState,
 }
 
 /// What one actor did and saw.
-pub(super) struct Diary {
+pub(super) struct ActorLog {
     pub(super) attack: Attack,
-    /// As they were when they came.
+    /// The numbers as they were imported.
     pub(super) imported: Vec<NumberRow>,
-    /// Steps of the dialler, and where it left a number that it still holds.
+    /// Steps of the dialler for each number, and its status if the dialler still holds it.
     pub(super) dialled: Vec<(i64, i16, i16)>,
-    pub(super) told: Vec<Told>,
+    pub(super) reported: Vec<ReportedRun>,
 }
 
-impl Diary {
+impl ActorLog {
     pub(super) fn new(backend: Backend) -> Self {
-        let (imported, dialled, told) = (Vec::new(), Vec::new(), Vec::new());
-        Self { attack: Attack::new("an actor", backend), imported, dialled, told }
+        let (imported, dialled, reported) = (Vec::new(), Vec::new(), Vec::new());
+        Self { attack: Attack::new("an actor", backend), imported, dialled, reported }
     }
 
-    /// Something that may happen to anybody: another actor was faster, and it is tried again later.
-    pub(super) fn put_off(&mut self, what: &str, error: impl Into<Error>) {
+    /// Records a conflict with another actor, which is allowed; the actor retries later.
+    pub(super) fn postpone(&mut self, what: &str, error: impl Into<Error>) {
         let error = error.into();
         let passes = match &error {
             Error::Locked { .. } => true,
@@ -191,14 +191,14 @@ impl Diary {
             _ => false,
         };
         if passes {
-            self.attack.fault(&format!("{what} put off"));
+            self.attack.fault(&format!("{what} postponed"));
         } else {
             self.attack.holds(false, || format!("{what}: {error}"));
         }
     }
 
-    /// As [`Diary::put_off`], for what a program's own statement said.
-    pub(super) fn put_off_by(&mut self, what: &str, error: diesel::result::Error) {
-        self.put_off(what, StoreError::from(error));
+    /// As [`ActorLog::postpone`], for an error of the actor's own statement.
+    pub(super) fn postpone_after(&mut self, what: &str, error: diesel::result::Error) {
+        self.postpone(what, StoreError::from(error));
     }
 }
