@@ -32,7 +32,7 @@ pub enum ClientError {
     Header(String),
     /// The request cannot be signed.
     #[error(transparent)]
-    Unsignable(#[from] auth::canonical::HeaderProblem),
+    Unsignable(#[from] auth::Refusal),
 }
 
 impl ClientCall {

@@ -52,6 +52,8 @@ pub struct Endpoint {
     pub max_body: usize,
     /// Bytes that the headers may have.
     pub max_headers: usize,
+    /// Bytes that path and query may have.
+    pub max_uri: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
 }
@@ -80,6 +82,7 @@ async fn answer(
     if let Some(address) = address {
         endpoint.limits.take_by_address(address).map_err(|over| over_limit(over, log))?;
     }
+    check_uri(request, endpoint.max_uri)?;
     check_headers(request, endpoint.max_headers)?;
     let (vdn, campaign) = route(request.uri().path()).ok_or_else(no_such_route)?;
     log.route = Some(ROUTE);
@@ -161,6 +164,16 @@ fn check_headers(request: &HttpRequest, max: usize) -> Result<(), Answer> {
     }
     let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
     Err(Answer::refusal(status, "headers: are too large", "headers：过大"))
+}
+
+/// Each part of the query is decoded, encoded and sorted before the signature is known to be right: this bounds the cost.
+/// actix-web itself takes 64 KiB.
+fn check_uri(request: &HttpRequest, max: usize) -> Result<(), Answer> {
+    let bytes = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
+    if bytes <= max {
+        return Ok(());
+    }
+    Err(Answer::refusal(StatusCode::URI_TOO_LONG, "path: is too long", "path：过长"))
 }
 
 /// The two path numbers as they are written. The path is matched as received: what is encoded or ends in a slash is

@@ -6,10 +6,11 @@ mod mistakes;
 
 use std::fmt;
 
+use callsweep_core::settings::ApiSettings;
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::auth::authorization::{VERSION, parse_timestamp};
+use crate::auth::authorization::{SignedHeaders, VERSION, parse_timestamp};
 use crate::auth::canonical::{WireRequest, canonical_requests, signature, signing_key};
 
 /// How far a signature's time may be off unless `api.signature_window_minutes` says otherwise.
@@ -45,8 +46,15 @@ pub fn diagnose(
     diagnosis.parts.push(("version", same(version, VERSION)));
     diagnosis.parts.push(("access key", same(key, access_key)));
     diagnosis.parts.push(("timestamp", check_timestamp(timestamp, now)));
-    diagnosis.parts.push(("signed headers", check_names(signed_headers)));
-    match canonical_requests(request, signed_headers) {
+    let names = match SignedHeaders::parse(signed_headers, ApiSettings::default().max_signed_headers) {
+        Ok(names) => names,
+        Err(problem) => {
+            diagnosis.parts.push(("signed headers", Err(format!("are {signed_headers:?}: {problem}"))));
+            return diagnosis;
+        }
+    };
+    diagnosis.parts.push(("signed headers", Ok(signed_headers.to_owned())));
+    match canonical_requests(request, &names) {
         Err(problem) => diagnosis.parts.push(("headers", Err(problem.to_string()))),
         Ok(candidates) => {
             let signing_key = signing_key(secret_key.expose_secret(), prefix);
@@ -92,16 +100,6 @@ fn check_timestamp(timestamp: &str, now: DateTime<Utc>) -> Result<String, String
     } else {
         Ok(text)
     }
-}
-
-fn check_names(signed_headers: &str) -> Result<String, String> {
-    if signed_headers.bytes().any(|b| b.is_ascii_uppercase()) {
-        return Err(format!("are {signed_headers:?}, must be in lower case"));
-    }
-    if !signed_headers.split(';').any(|name| name == "host") {
-        return Err(format!("are {signed_headers:?}, host must be among them"));
-    }
-    Ok(signed_headers.to_owned())
 }
 
 impl Diagnosis {

@@ -90,6 +90,7 @@ fn endpoint(settings: &Settings, store: Store, metrics: Metrics) -> Result<Endpo
         metrics,
         max_body: api.max_body,
         max_headers: api.max_headers,
+        max_uri: api.max_uri,
         body_timeout: api.body_timeout,
     })
 }

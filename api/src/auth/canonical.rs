@@ -2,13 +2,13 @@
 //!
 //! Signing and verifying share this file, so they cannot disagree.
 
-use std::collections::BTreeSet;
-
 use actix_web::http::header::HeaderMap;
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use sha2::Sha256;
+
+use super::authorization::SignedHeaders;
 
 /// A request as it stands on the wire.
 #[derive(Clone, Copy)]
@@ -53,8 +53,12 @@ pub(crate) fn normalize(bytes: &[u8]) -> String {
 ///
 /// # Errors
 /// A signed header is missing or repeated.
-pub fn canonical_requests(request: WireRequest<'_>, signed_headers: &str) -> Result<[String; 2], HeaderProblem> {
+pub fn canonical_requests(
+    request: WireRequest<'_>,
+    signed_headers: &SignedHeaders<'_>,
+) -> Result<[String; 2], HeaderProblem> {
     let headers = canonical_headers(request.headers, signed_headers)?;
+    let signed_headers = signed_headers.text;
     let body = normalize(request.body);
     let whole = |query_line: Option<String>| {
         let query_line = query_line.map(|line| line + "\n").unwrap_or_default();
@@ -83,18 +87,19 @@ fn query_line(query: &str, normalize: impl Fn(&str) -> String) -> String {
     pairs.join("&")
 }
 
-/// One line for each signed header: whole lines sorted as strings, duplicates once.
-fn canonical_headers(headers: &HeaderMap, signed_headers: &str) -> Result<String, HeaderProblem> {
-    let mut lines = BTreeSet::new();
-    for name in signed_headers.split(';') {
-        let mut values = headers.get_all(name);
-        let value = values.next().ok_or_else(|| HeaderProblem::Missing(name.to_owned()))?;
+/// One line for each signed header, the whole lines sorted as strings. Repeated names are gone already.
+fn canonical_headers(headers: &HeaderMap, signed_headers: &SignedHeaders<'_>) -> Result<String, HeaderProblem> {
+    let mut lines = Vec::with_capacity(signed_headers.names.len());
+    for name in &signed_headers.names {
+        let mut values = headers.get_all(*name);
+        let value = values.next().ok_or_else(|| HeaderProblem::Missing((*name).to_owned()))?;
         if values.next().is_some() {
-            return Err(HeaderProblem::Repeated(name.to_owned()));
+            return Err(HeaderProblem::Repeated((*name).to_owned()));
         }
-        lines.insert(format!("{}:{}", normalize(name.as_bytes()), normalize(value.as_bytes().trim_ascii())));
+        lines.push(format!("{}:{}", normalize(name.as_bytes()), normalize(value.as_bytes().trim_ascii())));
     }
-    Ok(lines.into_iter().collect::<Vec<_>>().join("\n"))
+    lines.sort_unstable();
+    Ok(lines.join("\n"))
 }
 
 /// The signature of a canonical request: 64 lower-case hexadecimal digits.
@@ -134,12 +139,15 @@ mod tests {
     #[test]
     fn header_lines_are_sorted_whole() {
         let mut headers = HeaderMap::new();
-        for name in ["accept", "accept-encoding"] {
+        for name in ["accept", "accept-encoding", "host"] {
             let name = actix_web::http::header::HeaderName::from_static(name);
             headers.insert(name, actix_web::http::header::HeaderValue::from_static("a b"));
         }
-        let lines = canonical_headers(&headers, "accept;accept-encoding;accept").unwrap();
-        assert_eq!(lines, "accept-encoding:a%20b\naccept:a%20b");
-        assert_eq!(canonical_headers(&headers, "accept;"), Err(HeaderProblem::Missing(String::new())));
+        let lines = |names| canonical_headers(&headers, &SignedHeaders::parse(names, 9).unwrap());
+        assert_eq!(
+            lines("accept;accept-encoding;accept;host").unwrap(),
+            "accept-encoding:a%20b\naccept:a%20b\nhost:a%20b"
+        );
+        assert_eq!(lines("host;"), Err(HeaderProblem::Missing(String::new())));
     }
 }

@@ -70,6 +70,8 @@ pub struct Keys {
     nobody: Secrets,
     /// How far the time of a signature may be from ours, either way.
     pub(super) window: TimeDelta,
+    /// Headers that a client may sign.
+    pub(super) max_signed_headers: usize,
 }
 
 /// Why the keys of the settings cannot be used.
@@ -111,7 +113,8 @@ impl Keys {
             }
         }
         let window = TimeDelta::minutes(settings.signature_window_minutes.into());
-        Ok(Self { by_access_key, nobody: Secrets::of_nobody(), window })
+        let max_signed_headers = settings.max_signed_headers;
+        Ok(Self { by_access_key, nobody: Secrets::of_nobody(), window, max_signed_headers })
     }
 
     /// How many keys there are.

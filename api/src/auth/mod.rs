@@ -9,11 +9,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use callsweep_core::settings::ApiSettings;
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-use authorization::{Authorization, Malformed};
+use authorization::{Authorization, Malformed, SignedHeaders};
 use canonical::{HeaderProblem, WireRequest, canonical_requests, signature, signing_key};
 pub use keys::{Key, Keys, KeysError};
 
@@ -24,15 +25,14 @@ pub struct Caller<'r> {
     pub key: Arc<Key>,
     /// Whether it still signs by the second secret.
     pub by_previous_secret: bool,
-    /// The names of the headers that the signature covers, joined by `;`.
-    signed_headers: &'r str,
+    signed_headers: SignedHeaders<'r>,
 }
 
 impl Caller<'_> {
     /// Whether the signature covers this header. What it does not cover must have no effect on the call.
     #[must_use]
     pub fn has_signed(&self, header: &HeaderName) -> bool {
-        self.signed_headers.split(';').any(|name| name == header.as_str())
+        self.signed_headers.names.contains(&header.as_str())
     }
 }
 
@@ -47,8 +47,8 @@ impl Keys {
         address: Option<IpAddr>,
         now: DateTime<Utc>,
     ) -> Result<Caller<'r>, Refusal> {
-        let authorization = Authorization::parse(single_authorization(request.headers)?)?;
-        let candidates = canonical_requests(request, authorization.signed_headers)?;
+        let authorization = Authorization::parse(single_authorization(request.headers)?, self.max_signed_headers)?;
+        let candidates = canonical_requests(request, &authorization.signed_headers)?;
         let key = self.find(authorization.access_key);
         let secrets = self.secrets_of(key);
         // All four are always computed, and compared without saying where they differ.
@@ -137,6 +137,7 @@ impl Refusal {
         match self {
             Self::Missing => "missing",
             Self::Repeated => "repeated",
+            Self::Malformed(Malformed::TooManyNames { .. }) => "too_many_signed_headers",
             Self::Malformed(_) => "malformed",
             Self::Header(_) => "signed_header",
             Self::UnknownKey => "unknown_key",
@@ -166,15 +167,16 @@ impl fmt::Debug for Signed {
 /// Signs a request as a client does. `timestamp` is written as it stands.
 ///
 /// # Errors
-/// A header to be signed is missing or repeated.
+/// A header to be signed is missing or repeated, host is not among them, or they are too many.
 pub fn sign(
     request: WireRequest<'_>,
     access_key: &str,
     secret_key: &SecretString,
     timestamp: &str,
     signed_headers: &str,
-) -> Result<Signed, HeaderProblem> {
-    let [canonical_request, _] = canonical_requests(request, signed_headers)?;
+) -> Result<Signed, Refusal> {
+    let names = SignedHeaders::parse(signed_headers, ApiSettings::default().max_signed_headers)?;
+    let [canonical_request, _] = canonical_requests(request, &names)?;
     let prefix = format!("{}/{access_key}/{timestamp}/{signed_headers}", authorization::VERSION);
     let signature = signature(&signing_key(secret_key.expose_secret(), &prefix), &canonical_request);
     Ok(Signed { authorization: format!("{prefix}/{signature}"), canonical_request })

@@ -86,6 +86,7 @@ fn refusal(answer: &Answer) -> (String, Response) {
         StatusCode::METHOD_NOT_ALLOWED => ("Another method than POST.", Some("Allow")),
         StatusCode::REQUEST_TIMEOUT => ("The body took too long to arrive.", None),
         StatusCode::PAYLOAD_TOO_LARGE => ("The body is too large.", None),
+        StatusCode::URI_TOO_LONG => ("Path and query are too long.", None),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ("The body is not announced as JSON in UTF-8.", None),
         StatusCode::UNPROCESSABLE_ENTITY => ("The Idempotency-Key belongs to another request of this client.", None),
         StatusCode::TOO_MANY_REQUESTS => ("Too many requests; try again.", Some("Retry-After")),

@@ -65,7 +65,7 @@ fn out_of_range() -> Answer {
 }
 
 /// One answer for each status but 200. A test holds those that it can cause against the server's.
-pub(super) fn refusals() -> [Answer; 13] {
+pub(super) fn refusals() -> [Answer; 14] {
     [
         (StatusCode::BAD_REQUEST, "body: was not received whole"),
         (StatusCode::UNAUTHORIZED, "Authorization: not accepted"),
@@ -74,6 +74,7 @@ pub(super) fn refusals() -> [Answer; 13] {
         (StatusCode::METHOD_NOT_ALLOWED, "method: must be POST"),
         (StatusCode::REQUEST_TIMEOUT, "body: did not arrive in time"),
         (StatusCode::PAYLOAD_TOO_LARGE, "body: is too large"),
+        (StatusCode::URI_TOO_LONG, "path: is too long"),
         (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type: must be application/json; charset=UTF-8"),
         (StatusCode::UNPROCESSABLE_ENTITY, "Idempotency-Key: belongs to another request"),
         (StatusCode::TOO_MANY_REQUESTS, "too many requests"),

@@ -113,6 +113,19 @@ on_each_backend! {
         assert_eq!(server.send(&call().header("X-A", &"a".repeat(15 * 1024))).status, 200);
     }
 
+    fn path_and_query_have_a_limit_and_so_have_the_names_of_signed_headers(db) {
+        let server = TestServer::start(db);
+        let query: &'static str = Box::leak("a&".repeat(1024).into_boxed_str());
+        let response = server.send(&call().query(query, None));
+        assert_eq!((response.status, response.members().code.as_str()), (414, "0200001"));
+
+        let names = format!("host{}", ";a".repeat(3_900));
+        let many = call().header("a", &"/".repeat(7_600)).sign_with(|signer| signer.signed_headers = names);
+        assert_eq!(server.send(&many).status, 401);
+        let refused = "callsweep_auth_failures_total{reason=\"too_many_signed_headers\"}";
+        assert_eq!(server.metric(refused), 1);
+    }
+
     fn more_rows_than_allowed_are_refused_with_their_count(db) {
         let server = TestServer::start_with(db, |settings| {
             settings.api.max_rows = NonZeroU64::new(2);

@@ -3,6 +3,7 @@
 
 mod authentication;
 mod contract;
+mod cost;
 mod demo;
 mod examples;
 mod fuzz;

@@ -62,7 +62,7 @@ fn every_status_has_the_five_members() {
     let statuses: Vec<&str> = responses.keys().map(String::as_str).collect();
     assert_eq!(
         statuses,
-        ["200", "400", "401", "403", "404", "405", "408", "413", "415", "422", "429", "431", "500", "503"]
+        ["200", "400", "401", "403", "404", "405", "408", "413", "414", "415", "422", "429", "431", "500", "503"]
     );
     for (status, response) in responses {
         let schema = response["content"]["application/json"]["schema"]["$ref"].as_str().unwrap();

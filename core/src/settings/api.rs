@@ -26,6 +26,10 @@ pub struct ApiSettings {
     pub max_body: usize,
     /// Bytes that the headers may have, names and values together.
     pub max_headers: usize,
+    /// Bytes that the path and the query of a request may have together.
+    pub max_uri: usize,
+    /// Headers that a client may sign, repeated names included; their names may have 64 bytes for each.
+    pub max_signed_headers: usize,
     /// Numbers that one call may remove. `None`: any number.
     pub max_rows: Option<NonZeroU64>,
     /// Whether a request that is sent again gets the first answer.
@@ -68,6 +72,11 @@ impl Default for ApiSettings {
             chunk_size: NonZeroUsize::MIN.saturating_add(4_999),
             max_body: 16 * 1024,
             max_headers: 16 * 1024,
+            // The call's own path has some 80 bytes, and no query.
+            max_uri: 2 * 1024,
+            // The vendor's vectors sign one to three: host, content-type, content-length. A client that signs all that
+            // it sends, a trace's and a proxy's headers included, stays below twenty.
+            max_signed_headers: 32,
             max_rows: None,
             replay_answers: true,
             signature_window_minutes: 15,
