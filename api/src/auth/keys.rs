@@ -175,13 +175,12 @@ fn secret(
         (None, Some(path), None) => {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| (file_name, format!("{} cannot be read: {error}", path.display())))?;
-            // The end of the line that editors leave.
-            (file_name, SecretString::from(text.trim_end_matches(['\r', '\n'])))
+            (file_name, without_line_end(&text))
         }
         (None, None, Some(variable)) => {
             let text = std::env::var(variable)
                 .map_err(|_| (env_name, format!("{variable} is not set in the environment to a text")))?;
-            (env_name, SecretString::from(text))
+            (env_name, without_line_end(&text))
         }
         _ => {
             return Err((
@@ -191,6 +190,11 @@ fn secret(
         }
     };
     if secret.expose_secret().is_empty() { Err((name, "is empty".to_owned())) } else { Ok(Some(secret)) }
+}
+
+/// Without the end of the line that editors, secret stores and here-documents leave.
+fn without_line_end(text: &str) -> SecretString {
+    SecretString::from(text.trim_end_matches(['\r', '\n']))
 }
 
 #[cfg(test)]

@@ -1,24 +1,27 @@
 //! `[api]`: the endpoint, who may call it, and how much.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::model::campaign::VdnId;
+use crate::settings::parsed;
 
 /// `[api]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiSettings {
     /// Where the endpoint listens.
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     /// Where health checks and metrics are told.
+    #[serde(deserialize_with = "address")]
     pub ops_listen: SocketAddr,
     /// Numbers that one transaction takes at most.
     pub chunk_size: NonZeroUsize,
@@ -173,9 +176,10 @@ pub struct KeySettings {
     /// The VDNs it may delete in.
     pub vdns: Vdns,
     /// The networks that it may call from. Empty: from anywhere.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "networks")]
     pub addresses: Vec<IpNet>,
     /// From then on it is refused.
+    #[serde(default, deserialize_with = "time")]
     pub expires: Option<DateTime<Utc>>,
     /// Numbers that one of its calls may remove, instead of `api.max_rows`.
     pub max_rows: Option<NonZeroU64>,
@@ -221,12 +225,41 @@ pub enum All {
 
 /// Reads "2s", "250ms" or "1m 30s". A time of 0 would refuse everything.
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    match humantime::parse_duration(&text) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err(de::Error::custom(format_args!("{text:?} is no time; write one such as \"2s\" or \"250ms\""))),
+    parsed(deserializer, "a time above 0 with its unit, such as \"2s\" or \"250ms\"", |text| {
+        humantime::parse_duration(text).ok().filter(|duration| !duration.is_zero())
+    })
+}
+
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    parsed(deserializer, "an address and a port such as \"127.0.0.1:8080\" or \"[::1]:8080\"", |text| text.parse().ok())
+}
+
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    parsed(deserializer, "a time with its zone such as \"2027-01-01T00:00:00Z\"", |text| text.parse().ok().map(Some))
+}
+
+/// Networks; an address alone is a network of one. An IPv4 network that is written as IPv6 (`::ffff:10.0.0.0/104`) is
+/// taken as what it stands for, as the addresses of clients are.
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| network(text).ok_or_else(|| de::Error::custom(not_a_network(text)))).collect()
+}
+
+fn not_a_network(text: &str) -> String {
+    format!("{text:?} must be an address or a network such as \"10.1.2.3\" or \"10.0.0.0/8\"")
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    let network = text.parse().ok().or_else(|| Some(IpNet::from(text.parse::<IpAddr>().ok()?)))?;
+    let IpNet::V6(mapped) = network else { return Some(network) };
+    match (mapped.addr().to_ipv4_mapped(), mapped.prefix_len().checked_sub(MAPPED_PREFIX)) {
+        (Some(address), Some(length)) => Some(IpNet::V4(Ipv4Net::new(address, length).ok()?)),
+        _ => Some(network),
     }
 }
+
+/// Bits that come before the IPv4 address in a mapped one (RFC 4291, section 2.5.5.2).
+const MAPPED_PREFIX: u8 = 96;
 
 #[cfg(test)]
 mod tests {

@@ -1,21 +1,26 @@
 //! The settings, read from one file by both binaries.
 
 mod api;
+mod decode;
+mod mistake;
+mod source;
 mod sweep;
 mod throttle;
 mod worker;
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use config::{Config, Environment, File, FileFormat};
-use serde::Deserialize;
+use serde::de::{self, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::model::rules::OngoingTask;
 
 pub use crate::store::DatabaseSettings;
 pub use api::{All, ApiSettings, KeySettings, LimitSettings, LogFormat, TlsSettings, Vdns};
+pub use mistake::Mistake;
 pub use sweep::{Allow, Campaigns, Policy, PolicyPace};
 pub use throttle::ThrottleSettings;
 pub use worker::WorkerSettings;
@@ -47,12 +52,12 @@ pub struct RulesSettings {
     pub ongoing_task: OngoingTask,
 }
 
-/// Why the settings cannot be used.
+/// Why the settings cannot be used. No text here shows a line of the file: a secret may stand in it.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file or a variable does not say what it must.
     #[error("settings: {0}")]
-    Invalid(#[from] config::ConfigError),
+    Invalid(#[from] Mistake),
     /// A file was named that is not there.
     #[error("settings: {path} does not exist (named by --config)")]
     NoSuchFile {
@@ -77,24 +82,48 @@ impl Settings {
     /// the environment beats the file.
     ///
     /// # Errors
-    /// Names the key that is unknown or the value that does not fit.
+    /// Names the place, the key and the rule.
     pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
-        if let Some(path) = file.filter(|path| !path.exists()) {
-            return Err(SettingsError::NoSuchFile { path: path.display().to_string() });
-        }
         let path = file.unwrap_or_else(|| Path::new(DEFAULT_FILE));
-        // The config crate puts another character where a byte is not UTF-8: a name or a password would be another one.
-        if let Err(error) = fs::read_to_string(path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(SettingsError::Unreadable { path: path.display().to_string(), reason: error.to_string() });
-        }
-        let config = Config::builder()
-            .add_source(File::from(path).format(FileFormat::Toml).required(false))
-            .add_source(Environment::with_prefix("CALLSWEEP").prefix_separator("_").separator("__").try_parsing(true))
-            .build()?;
-        let settings: Self = config.try_deserialize()?;
+        let shown = path.display().to_string();
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && file.is_none() => String::new(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(SettingsError::NoSuchFile { path: shown });
+            }
+            Err(error) => return Err(SettingsError::Unreadable { path: shown, reason: error.to_string() }),
+        };
+        let mut tree = source::parse(&shown, &text)?;
+        source::overlay(&mut tree, std::env::vars_os())?;
+        let settings: Self = decode::read(&tree)?;
         sweep::check(&settings.sweep).map_err(SettingsError::Conflict)?;
         Ok(settings)
+    }
+}
+
+/// Reads a value that is written as a text. `rule` completes "must be".
+fn parsed<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    rule: &'static str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<T, D::Error> {
+    deserializer.deserialize_str(Parsed { rule, read })
+}
+
+struct Parsed<F> {
+    rule: &'static str,
+    read: F,
+}
+
+impl<T, F: Fn(&str) -> Option<T>> Visitor<'_> for Parsed<F> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.rule)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        (self.read)(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
 }

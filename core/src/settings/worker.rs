@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::model::pace::{Lanes, Pace};
 use crate::settings::{PolicyPace, ThrottleSettings};
@@ -15,6 +15,7 @@ use crate::settings::{PolicyPace, ThrottleSettings};
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerSettings {
     /// The zone of wall-clock times: windows, schedules, ages. An IANA name.
+    #[serde(deserialize_with = "time_zone")]
     pub time_zone: Tz,
     /// How long a chunk should take; its size follows.
     #[serde(with = "humantime_serde")]
@@ -28,9 +29,16 @@ pub struct WorkerSettings {
     /// Above so many numbers a person on a terminal is asked first.
     pub confirm_above: i64,
     /// Where the daemon answers for its metrics and its health.
+    #[serde(deserialize_with = "crate::settings::api::address")]
     pub ops_listen: SocketAddr,
     /// What makes every sweep wait for others.
     pub throttle: ThrottleSettings,
+}
+
+fn time_zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tz, D::Error> {
+    crate::settings::parsed(deserializer, "a zone of the IANA database such as \"Europe/Berlin\"", |text| {
+        text.parse().ok()
+    })
 }
 
 impl Default for WorkerSettings {

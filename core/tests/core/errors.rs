@@ -36,8 +36,8 @@ fn changed(db: &TestDatabase, change: impl Fn(&mut Url)) -> Option<String> {
 #[test]
 fn an_invalid_url_names_the_supported_schemes() {
     for (url, words) in [
-        ("", "must begin with sqlite://, postgres:// or mysql://"),
-        ("callsweep.db", "must begin with sqlite://, postgres:// or mysql://"),
+        ("", "must begin with sqlite://, postgres://, mysql:// or mariadb://"),
+        ("callsweep.db", "must begin with sqlite://, postgres://, mysql:// or mariadb://"),
         ("oracle://u:hunter2@h/db", "unknown scheme \"oracle\""),
         ("SQLite://callsweep.db", "unknown scheme \"SQLite\""),
         ("sqlite://", "needs a file"),

@@ -1,6 +1,5 @@
 //! Connections to the three databases: which one a URL means, how it is set up, and the pool.
 
-use std::fmt;
 use std::time::Duration;
 
 use diesel::connection::{Connection as _, SimpleConnection};
@@ -9,25 +8,15 @@ use diesel::{QueryResult, SqliteConnection};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::backend::Backend;
-use crate::store::db::database_url::{sqlite_uri, without_password};
+use crate::store::db::database_url::{DatabaseUrl, Tls, sqlite_uri};
 use crate::store::db::{AnyConnection, StoreError};
 
 /// Opens connections for the pool. Diesel's derived `establish` would try each backend in turn and hide the
 /// driver's error.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct ConnectionManager {
-    url: SecretString,
-    /// The URL without its password.
-    shown: String,
-    backend: Backend,
+    url: DatabaseUrl,
     create: bool,
-}
-
-/// Shows no password.
-impl fmt::Debug for ConnectionManager {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ConnectionManager({})", self.shown)
-    }
 }
 
 /// How long a statement waits for a lock before it fails and is retried. Long enough for another program's
@@ -49,50 +38,22 @@ const SQLITE_CACHE_KIB: u32 = 8 * 1024;
 impl ConnectionManager {
     /// Reads a database URL. `create`: a SQLite file that is missing is made.
     pub(crate) fn new(url: &SecretString, create: bool) -> Result<Self, StoreError> {
-        let text = url.expose_secret();
-        let (scheme, _) = text.split_once("://").ok_or(StoreError::NoScheme)?;
-        let backend = match scheme {
-            "sqlite" => Backend::Sqlite,
-            "postgres" | "postgresql" => Backend::Postgres,
-            "mysql" => Backend::Mysql,
-            other => return Err(StoreError::UnknownScheme(other.to_owned())),
-        };
-        let built = match backend {
-            Backend::Sqlite => true,
-            Backend::Postgres => cfg!(feature = "postgres"),
-            Backend::Mysql => cfg!(feature = "mysql"),
-        };
-        if !built {
-            return Err(StoreError::NotBuilt {
-                backend,
-                feature: if backend == Backend::Postgres { "postgres" } else { "mysql" },
-            });
-        }
-        let shown = match backend {
-            Backend::Sqlite => {
-                let path = text.trim_start_matches("sqlite://");
-                if path.is_empty() || path.starts_with(":memory:") {
-                    return Err(StoreError::NoSqliteFile);
-                }
-                text.to_owned()
-            }
-            Backend::Postgres | Backend::Mysql => without_password(text)?,
-        };
-        Ok(Self { url: url.clone(), shown, backend, create })
+        Ok(Self { url: DatabaseUrl::parse(url)?, create })
     }
 
     pub(crate) fn backend(&self) -> Backend {
-        self.backend
+        self.url.backend
     }
 
     fn establish(&self) -> Result<AnyConnection, StoreError> {
-        let url = self.url.expose_secret();
+        let DatabaseUrl { backend, url, shown, .. } = &self.url;
+        let (backend, url) = (*backend, url.expose_secret());
         let failed = |error: diesel::ConnectionError| StoreError::Connect {
-            database: self.shown.clone(),
-            backend: self.backend,
+            database: shown.clone(),
+            backend,
             reason: error.to_string(),
         };
-        match self.backend {
+        match backend {
             Backend::Sqlite => {
                 let file = sqlite_uri(url.trim_start_matches("sqlite://"), self.create);
                 SqliteConnection::establish(&file).map(AnyConnection::Sqlite).map_err(failed)
@@ -103,7 +64,13 @@ impl ConnectionManager {
                 diesel::PgConnection::establish(&url).map(AnyConnection::Postgres).map_err(failed)
             }
             #[cfg(feature = "mysql")]
-            Backend::Mysql => establish_mysql(url).map(AnyConnection::Mysql).map_err(failed),
+            Backend::Mysql => {
+                let mut conn = establish_mysql(url, self.url.tls).map_err(failed)?;
+                if self.url.tls != Tls::Optional && !is_encrypted(&mut conn)? {
+                    return Err(StoreError::NotEncrypted { database: shown.clone() });
+                }
+                Ok(AnyConnection::Mysql(conn))
+            }
             #[allow(unreachable_patterns, reason = "reached only by builds that leave a backend out")]
             left_out => Err(StoreError::NotBuilt { backend: left_out, feature: "postgres or mysql" }),
         }
@@ -140,10 +107,22 @@ impl ConnectionManager {
     }
 }
 
+/// Whether the connection is encrypted. MariaDB's library takes `ssl_mode` and does nothing about it.
+#[cfg(feature = "mysql")]
+fn is_encrypted(conn: &mut diesel::MysqlConnection) -> QueryResult<bool> {
+    #[derive(diesel::QueryableByName)]
+    struct Status {
+        #[diesel(sql_type = diesel::sql_types::Text, column_name = "Value")]
+        cipher: String,
+    }
+    let status = diesel::RunQueryDsl::load::<Status>(diesel::sql_query("SHOW SESSION STATUS LIKE 'Ssl_cipher'"), conn)?;
+    Ok(status.iter().any(|status| !status.cipher.is_empty()))
+}
+
 /// The timeout is an option that MariaDB's library reads in the place of a host. MySQL's looks for a host of that name.
 #[cfg(feature = "mysql")]
-fn establish_mysql(url: &str) -> diesel::ConnectionResult<diesel::MysqlConnection> {
-    match crate::store::db::database_url::for_libmariadb(url).map(|url| diesel::MysqlConnection::establish(&url)) {
+fn establish_mysql(url: &str, tls: Tls) -> diesel::ConnectionResult<diesel::MysqlConnection> {
+    match crate::store::db::database_url::for_libmariadb(url, tls).map(|url| diesel::MysqlConnection::establish(&url)) {
         Some(Err(error)) if error.to_string().contains("'host=") => diesel::MysqlConnection::establish(url),
         Some(established) => established,
         None => diesel::MysqlConnection::establish(url),
@@ -156,7 +135,7 @@ impl r2d2::ManageConnection for ConnectionManager {
 
     fn connect(&self) -> Result<AnyConnection, StoreError> {
         let mut conn = self.establish()?;
-        if self.create && self.backend == Backend::Sqlite {
+        if self.create && self.backend() == Backend::Sqlite {
             // Only counts before the first table is made: the file can shrink later.
             conn.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA auto_vacuum = INCREMENTAL")?;
         }

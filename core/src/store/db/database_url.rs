@@ -1,8 +1,11 @@
 //! `database.url`: what may be shown of it, and what the drivers are given beyond what it says.
 
+use std::fmt;
+
+use secrecy::{ExposeSecret as _, SecretString};
 use url::{Host, Position, Url};
 
-use crate::store::db::StoreError;
+use crate::store::db::{Backend, StoreError};
 
 /// Whoever waits for a server that is gone must hear of it: a host that lost its power sends nothing, and the kernel alone
 /// would wait for hours. By these a server is given up that has not answered for a minute. A server that is only slow
@@ -19,12 +22,88 @@ const POSTGRES: [(&str, &str); 5] = [
 /// keepalives on by itself.
 const MARIADB_CONNECT_TIMEOUT: &str = "10";
 
-/// The URL without its password.
-pub(crate) fn without_password(text: &str) -> Result<String, StoreError> {
-    if !is_escaped(text) {
-        let how = "in a user name or password, write % / ? # @ as %25 %2F %3F %23 %40";
-        return Err(StoreError::InvalidUrl(how.to_owned()));
+/// A URL that was found to mean one database. Every driver reads it as it was read here, so that none takes a part of the
+/// password for something else and repeats it in an error.
+#[derive(Clone)]
+pub(crate) struct DatabaseUrl {
+    pub(crate) backend: Backend,
+    /// The whole URL, in the scheme that the driver knows.
+    pub(crate) url: SecretString,
+    /// Without the password.
+    pub(crate) shown: String,
+    /// What the URL asks of a connection to MariaDB, whose library does not enforce it by itself.
+    pub(crate) tls: Tls,
+}
+
+/// Whether a connection to MariaDB must be encrypted (`ssl_mode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tls {
+    /// As the server likes.
+    Optional,
+    /// `REQUIRED`: encrypted, by whatever certificate.
+    Required,
+    /// `VERIFY_CA` and `VERIFY_IDENTITY`: encrypted, and the certificate is that of the host. MariaDB's library knows no
+    /// step between; the stricter one holds for both.
+    Verified,
+}
+
+impl DatabaseUrl {
+    /// Reads `database.url`.
+    ///
+    /// # Errors
+    /// Names the rule that is broken, and never shows the text.
+    pub(crate) fn parse(given: &SecretString) -> Result<Self, StoreError> {
+        let text = given.expose_secret();
+        let (scheme, rest) = text.split_once("://").ok_or(StoreError::NoScheme)?;
+        let backend = match scheme {
+            "sqlite" => Backend::Sqlite,
+            "postgres" | "postgresql" => Backend::Postgres,
+            "mysql" | "mariadb" => Backend::Mysql,
+            _ => return Err(unknown_scheme(scheme)),
+        };
+        let built = match backend {
+            Backend::Sqlite => true,
+            Backend::Postgres => cfg!(feature = "postgres"),
+            Backend::Mysql => cfg!(feature = "mysql"),
+        };
+        if !built {
+            let feature = if backend == Backend::Postgres { "postgres" } else { "mysql" };
+            return Err(StoreError::NotBuilt { backend, feature });
+        }
+        if backend == Backend::Sqlite {
+            if rest.is_empty() || rest.starts_with(":memory:") {
+                return Err(StoreError::NoSqliteFile);
+            }
+            return Ok(Self { backend, url: given.clone(), shown: text.to_owned(), tls: Tls::Optional });
+        }
+        // Diesel knows MariaDB by the name of MySQL alone.
+        let url = if scheme == "mariadb" { format!("mysql://{rest}") } else { text.to_owned() };
+        let shown = without_password(&url)?;
+        let tls = if backend == Backend::Mysql { check_mysql_parameters(&url)? } else { Tls::Optional };
+        Ok(Self { backend, url: url.into(), shown, tls })
     }
+}
+
+/// Shows no password.
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+/// The name of another product is shown. Anything else may be a part of a password.
+fn unknown_scheme(scheme: &str) -> StoreError {
+    let is_name = scheme.len() <= 12 && scheme.bytes().all(|b| b.is_ascii_alphabetic());
+    if is_name { StoreError::UnknownScheme(scheme.to_owned()) } else { StoreError::NoScheme }
+}
+
+fn invalid<T>(rule: &str) -> Result<T, StoreError> {
+    Err(StoreError::InvalidUrl(rule.to_owned()))
+}
+
+/// The URL without its password.
+fn without_password(text: &str) -> Result<String, StoreError> {
+    check_escapes(text)?;
     let (before, hosts, after) = around_the_hosts(text);
     let mut shown: Option<(Url, Vec<String>)> = None;
     // libpq knows URLs with several hosts, the standard does not.
@@ -36,7 +115,7 @@ pub(crate) fn without_password(text: &str) -> Result<String, StoreError> {
     }
     let Some((mut url, hosts)) = shown else { return Ok(String::new()) };
     if url.password().is_some() && url.set_password(Some("***")).is_err() {
-        return Err(StoreError::InvalidUrl("it has a password but no host".to_owned()));
+        return invalid("it has a password but no host");
     }
     // Parameters may carry secrets too (sslpassword, password).
     let parameters = if url.query().is_some() { "?…" } else { "" };
@@ -52,13 +131,68 @@ fn around_the_hosts(text: &str) -> (&str, &str, &str) {
     (&text[..begin], &text[begin..end], &text[end..])
 }
 
-/// Whether the parts of a URL are where they seem to be. Otherwise a part of the password is shown as something else,
-/// or a driver repeats it in its error.
-fn is_escaped(text: &str) -> bool {
+/// Refuses what would let the parts of a URL be elsewhere than they seem to be: a part of the password would be shown as
+/// something else, or a driver would repeat it in its error. libpq ends the user name at the first `@`, the standard at
+/// the last.
+fn check_escapes(text: &str) -> Result<(), StoreError> {
+    const HOW: &str = "in a user name or password, write % / ? # @ : as %25 %2F %3F %23 %40 %3A, and , ; = & [ ] of a user name likewise";
     let starts_with_hex = |after: &str| after.len() >= 2 && after.bytes().take(2).all(|b| b.is_ascii_hexdigit());
     let (_, parts) = text.split_once("://").unwrap_or_default();
     let beyond_host = parts.find(['/', '?', '#']).and_then(|at| parts.get(at..)).unwrap_or_default();
-    text.split('%').skip(1).all(starts_with_hex) && !beyond_host.contains(['@', '#'])
+    let authority = &parts[..parts.len() - beyond_host.len()];
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    if !text.split('%').skip(1).all(starts_with_hex)
+        || beyond_host.contains(['@', '#'])
+        || user.contains('@')
+        || user.matches(':').count() > 1
+        // A slip of the key before the password makes it a part of the user name, which servers repeat.
+        || user.split(':').next().unwrap_or_default().contains([',', ';', '=', '&', '[', ']'])
+    {
+        return invalid(HOW);
+    }
+    if text.contains("%00")
+        || text.contains(|c: char| c.is_whitespace() || c.is_control() || "\"'<>\\^`{|}".contains(c))
+    {
+        return invalid("it has a space, a quote or another character that must be written as % and two digits (%20)");
+    }
+    let parameters = beyond_host.split_once('?').map_or("", |(_, parameters)| parameters);
+    let is_pair = |pair: &str| pair.matches('=').count() == 1 && !pair.starts_with('=');
+    if !parameters.is_empty() && !parameters.split('&').all(is_pair) {
+        return invalid("its parameters must be name=value, joined by &");
+    }
+    Ok(())
+}
+
+/// What Diesel and we ourselves read; any other would be ignored without a word.
+const MYSQL_PARAMETERS: [&str; 6] = ["connect_timeout", "ssl_ca", "ssl_cert", "ssl_key", "ssl_mode", "unix_socket"];
+
+fn check_mysql_parameters(text: &str) -> Result<Tls, StoreError> {
+    let url = Url::parse(text).map_err(|error| StoreError::InvalidUrl(error.to_string()))?;
+    let mut tls = Tls::Optional;
+    let mut seen = Vec::new();
+    for (name, value) in url.query_pairs() {
+        if !MYSQL_PARAMETERS.contains(&&*name) || seen.contains(&name) {
+            return invalid(&format!("its parameters may be {}, each once", MYSQL_PARAMETERS.join(", ")));
+        }
+        match &*name {
+            "connect_timeout" if value.parse::<u16>().is_err() => {
+                return invalid("connect_timeout must be a whole number of seconds");
+            }
+            "ssl_mode" => tls = ssl_mode(&value)?,
+            _ => {}
+        }
+        seen.push(name);
+    }
+    Ok(tls)
+}
+
+fn ssl_mode(value: &str) -> Result<Tls, StoreError> {
+    match value.to_ascii_uppercase().as_str() {
+        "DISABLED" | "PREFERRED" => Ok(Tls::Optional),
+        "REQUIRED" => Ok(Tls::Required),
+        "VERIFY_CA" | "VERIFY_IDENTITY" => Ok(Tls::Verified),
+        _ => invalid("ssl_mode must be DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY"),
+    }
 }
 
 /// A `file:` URI, because only a URI can say that a missing file must not be made.
@@ -79,21 +213,28 @@ pub(crate) fn for_libpq(text: &str) -> String {
     url
 }
 
-/// With the timeout in the place of the host: the library takes a list of options there, and Diesel passes it nothing
+/// With the timeout, and what is asked of TLS, in the place of the host: the library takes a list of options there, and Diesel passes it nothing
 /// else. `None` where there is no host of that kind.
 #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "a build without MariaDB"))]
-pub(crate) fn for_libmariadb(text: &str) -> Option<String> {
+pub(crate) fn for_libmariadb(text: &str, tls: Tls) -> Option<String> {
     let url = Url::parse(text).ok()?;
     let said = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
     // A socket needs none, and the colons of IPv6 have no place in such a list.
     let Some(Host::Domain(host)) = url.host().filter(|_| said("unix_socket").is_none()) else { return None };
     let timeout = said("connect_timeout").unwrap_or_else(|| MARIADB_CONNECT_TIMEOUT.to_owned());
-    let options = format!("host={host};connect-timeout={timeout}");
+    let tls = match tls {
+        Tls::Optional => "",
+        Tls::Required => ";ssl-enforce=1",
+        Tls::Verified => ";ssl-enforce=1;ssl-verify-server-cert=1",
+    };
+    let options = format!("host={host};connect-timeout={timeout}{tls}");
     Some([&url[..Position::BeforeHost], &options, &url[Position::AfterHost..]].concat())
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -123,11 +264,59 @@ mod tests {
         assert_eq!(url.matches("connect_timeout").count() + url.matches("keepalives_idle").count(), 2, "{url}");
         assert!(for_libpq("postgres://h/db").starts_with("postgres://h/db?connect_timeout=10&"));
 
-        let mariadb = |url| for_libmariadb(url).unwrap();
+        let mariadb = |url| for_libmariadb(url, Tls::Optional).unwrap();
         assert_eq!(mariadb("mysql://u:p@h:3306/db"), "mysql://u:p@host=h;connect-timeout=10:3306/db");
         let said = mariadb("mysql://u:p@h/db?connect_timeout=3");
         assert_eq!(said, "mysql://u:p@host=h;connect-timeout=3/db?connect_timeout=3");
-        assert_eq!(for_libmariadb("mysql://u:p@[::1]/db"), None);
-        assert_eq!(for_libmariadb("mysql://localhost/db?unix_socket=/run/mysqld.sock"), None);
+        let verified = for_libmariadb("mysql://u:p@h/db", Tls::Verified).unwrap();
+        assert_eq!(verified, "mysql://u:p@host=h;connect-timeout=10;ssl-enforce=1;ssl-verify-server-cert=1/db");
+        assert_eq!(for_libmariadb("mysql://u:p@[::1]/db", Tls::Optional), None);
+        assert_eq!(for_libmariadb("mysql://localhost/db?unix_socket=/run/mysqld.sock", Tls::Optional), None);
     }
+
+    /// Every driver's features, whatever this build has.
+    fn rules(url: &str) -> Result<Tls, StoreError> {
+        without_password(url).and_then(|_| check_mysql_parameters(url))
+    }
+
+    #[test]
+    fn parameters_that_nobody_reads_are_refused() {
+        assert_eq!(rules("mysql://u:p@h/db?ssl_mode=required&ssl_ca=/etc/ca.pem").unwrap(), Tls::Required);
+        assert_eq!(rules("mysql://u:p@h/db?ssl_mode=VERIFY_IDENTITY").unwrap(), Tls::Verified);
+        for parameters in
+            ["nonsense=1", "ssl_mode=ON", "ssl_mode", "ssl_mode=REQUIRED&ssl_mode=DISABLED", "sslmode=require"]
+        {
+            let error = rules(&format!("mysql://u:p@h/db?{parameters}")).unwrap_err();
+            assert!(matches!(error, StoreError::InvalidUrl(_)), "{parameters}: {error}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// Whatever a person does to a URL, what is shown of it has no part of the password.
+        #[test]
+        fn no_text_shows_a_part_of_the_password(
+            scheme in prop::sample::select(vec!["postgres", "mysql", "mariadb", "postgresql", "pg", "'postgres", ""]),
+            edits in prop::collection::vec((0..80_usize, "[@:/?#%&='\"\\[\\] \t,;\\\\]{1,2}", any::<bool>()), 0..4),
+        ) {
+            let mut text: Vec<char> = format!("{scheme}://user:{SECRET}@db.example:5432/name?ssl_mode=REQUIRED").chars().collect();
+            for (at, inserted, replaces) in edits {
+                let at = at % text.len();
+                let end = if replaces { at + 1 } else { at };
+                text.splice(at..end, inserted.chars());
+            }
+            let text: String = text.into_iter().collect();
+            let url = SecretString::from(text.clone());
+            let said = match DatabaseUrl::parse(&url) {
+                Ok(url) => format!("{url:?}"),
+                Err(error) => format!("{error} {error:?}"),
+            };
+            for part in (0..=SECRET.len() - 4).map(|at| &SECRET[at..at + 4]) {
+                prop_assert!(!said.contains(part), "{text} {said}");
+            }
+        }
+    }
+
+    const SECRET: &str = "S3CRET9QZ7XW";
 }

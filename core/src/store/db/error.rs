@@ -9,10 +9,10 @@ use crate::store::db::Backend;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// `database.url` has no scheme.
-    #[error("database.url must begin with sqlite://, postgres:// or mysql://")]
+    #[error("database.url must begin with sqlite://, postgres://, mysql:// or mariadb://")]
     NoScheme,
     /// A scheme of another product.
-    #[error("database.url: unknown scheme {0:?}; use sqlite://, postgres:// or mysql://")]
+    #[error("database.url: unknown scheme {0:?}; use sqlite://, postgres://, mysql:// or mariadb://")]
     UnknownScheme(String),
     /// Not a URL.
     #[error("database.url is not a valid URL: {0}")]
@@ -27,6 +27,15 @@ pub enum StoreError {
         backend: Backend,
         /// The feature that brings it.
         feature: &'static str,
+    },
+    /// `ssl_mode` asks for TLS, and the server does without.
+    #[error(
+        "database.url asks for TLS (ssl_mode), and the server at {database} does not encrypt the connection: set ssl_cert and \
+        ssl_key in the server, or take ssl_mode out"
+    )]
+    NotEncrypted {
+        /// The URL without its password.
+        database: String,
     },
     /// The driver's own words for why it did not connect.
     #[error("cannot connect to {backend} at {database}: {reason}{}", connect_hint(*.backend, reason))]
