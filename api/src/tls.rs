@@ -28,8 +28,8 @@ pub enum TlsError {
         member: &'static str,
         /// Its value.
         path: String,
-        /// What is wrong.
-        reason: pem::Error,
+        /// What is wrong, without what it holds.
+        reason: String,
     },
     /// PEM without a certificate.
     #[error("api.tls.{member}: {path} holds no certificate; it must be PEM, BEGIN CERTIFICATE")]
@@ -127,7 +127,7 @@ fn provider() -> Arc<CryptoProvider> {
 
 fn read_identity(TlsSettings { cert, key, .. }: &TlsSettings) -> Result<CertifiedKey, TlsError> {
     let chain = certificates("cert", cert)?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|reason| unreadable("key", key, reason))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|reason| unreadable("key", key, &reason))?;
     Ok(CertifiedKey::from_der(chain, key, &provider())?)
 }
 
@@ -141,14 +141,23 @@ fn read_client_ca(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, TlsError> 
 
 fn certificates(member: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let certificates = read.map_err(|reason| unreadable(member, path, reason))?;
+    let certificates = read.map_err(|reason| unreadable(member, path, &reason))?;
     if certificates.is_empty() {
         return Err(TlsError::NoCertificate { member, path: path.display().to_string() });
     }
     Ok(certificates)
 }
 
-fn unreadable(member: &'static str, path: &Path, reason: pem::Error) -> TlsError {
+/// The library's own texts show lines of the file, which may be a part of the key.
+fn unreadable(member: &'static str, path: &Path, reason: &pem::Error) -> TlsError {
+    let reason = match reason {
+        pem::Error::Io(error) => error.to_string(),
+        pem::Error::MissingSectionEnd { .. } => "a section of it has no END line".to_owned(),
+        pem::Error::IllegalSectionStart { .. } => "a BEGIN line of it is malformed".to_owned(),
+        pem::Error::Base64Decode(_) => "a section of it is not Base64".to_owned(),
+        pem::Error::NoItemsFound => "it has no section of the kind that is needed".to_owned(),
+        _ => "it is not PEM".to_owned(),
+    };
     TlsError::File { member, path: path.display().to_string(), reason }
 }
 

@@ -19,6 +19,7 @@ mod precedence;
 mod process;
 mod removal;
 mod replay;
+mod secrets;
 mod server;
 mod sign_command;
 mod signer;

@@ -70,7 +70,7 @@ impl Mistake {
         let value = value.map(|value| {
             let cut: String = value.chars().take(SHOWN_CHARS).collect();
             let dots = if cut.len() < value.len() { "…" } else { "" };
-            format!("{:?}{dots}", cut)
+            format!("{cut:?}{dots}")
         });
         Self { place: Some(place.clone()), key: key.to_owned(), value, ..self }
     }

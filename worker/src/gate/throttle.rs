@@ -66,11 +66,17 @@ impl Throttle {
     pub(super) fn holds(&mut self, store: &Store) -> Option<String> {
         match self {
             Self::FlagFile(file) => file.exists().then(|| format!("the flag file {}", file.display())),
-            Self::Http { url, agent } => match agent.get(url.as_str()).call() {
-                Ok(answer) if answer.status().is_success() => None,
-                Ok(answer) => Some(format!("{url}, which answers {}", answer.status().as_u16())),
-                Err(error) => Some(format!("{url}, which does not answer ({error})")),
-            },
+            Self::Http { url, agent } => {
+                let called = agent.get(url.as_str()).call();
+                let url = without_secrets(url);
+                match called {
+                    Ok(answer) if answer.status().is_success() => None,
+                    Ok(answer) => Some(format!("{url}, which answers {}", answer.status().as_u16())),
+                    // It repeats a URL that it cannot read.
+                    Err(ureq::Error::BadUri(_)) => Some(format!("{url}, which is not a valid URL")),
+                    Err(error) => Some(format!("{url}, which does not answer ({error})")),
+                }
+            }
             _ => match self.ask_database(store) {
                 Ok(answer) => answer,
                 Err(error) => Some(format!("{}: {error}", self.name())),
@@ -114,10 +120,18 @@ impl Throttle {
             Self::Replica { name, .. } => format!("lag of replica {name}"),
             Self::RunningQueries { .. } => "running queries".to_owned(),
             Self::Query { .. } => "the throttle query".to_owned(),
-            Self::Http { url, .. } => url.clone(),
+            Self::Http { url, .. } => without_secrets(url),
             Self::FlagFile(file) => file.display().to_string(),
         }
     }
+}
+
+/// A URL without user, password and query: what holds a run is kept in the ledger for everybody to read.
+fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", ""));
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}://{}", &rest[host..end])
 }
 
 /// When the primary was where: PostgreSQL tells how many bytes a replica is behind, and of a replica that stands still not
@@ -148,6 +162,13 @@ fn agent() -> ureq::Agent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_its_secrets() {
+        assert_eq!(without_secrets("http://u:p@h:80/hold?token=t#f"), "http://h:80/hold");
+        assert_eq!(without_secrets("https://h/hold"), "https://h/hold");
+        assert_eq!(without_secrets("u:p@h"), "http://");
+    }
 
     #[test]
     fn a_replica_that_stands_still_falls_behind_second_by_second() {

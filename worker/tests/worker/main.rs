@@ -17,6 +17,7 @@ mod program;
 mod prune;
 mod restore;
 mod runs;
+mod secrets;
 mod space;
 mod stop;
 mod sweep;
