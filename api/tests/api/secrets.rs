@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use callsweep_core::store::Backend;
-use callsweep_core::testkit::TestDatabase;
+use callsweep_testkit::TestDatabase;
 use proptest::prelude::*;
 
 use crate::http;
