@@ -1,4 +1,4 @@
-//! Instructions that a signature and a body cost, as Callgrind counts them: the same on every run.
+//! Instructions to verify a signature and to parse a body, counted by Callgrind: the same on every run.
 
 use std::hint::black_box;
 use std::process::Command;
@@ -19,23 +19,23 @@ use crate::requests::{ACCESS_KEY, SECRET_KEY};
 /// What is counted.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Work {
-    /// Checking the signature of a request
+    /// Verify the signature of a request
     Signature,
-    /// Parsing its body
+    /// Parse its body
     Body,
 }
 
-/// What to do where it is missing.
+/// Message if valgrind is missing.
 const MISSING: &str = "valgrind is not installed: apt-get install valgrind";
-/// The difference of two counts leaves out what the process does besides.
+/// Numbers of calls. The difference between their counts excludes the start and end of the process.
 const CALLS: [u64; 2] = [100, 1_100];
 
-/// Counts both, in processes of this very program.
+/// Counts both, in child processes of this program.
 pub(crate) fn measure(report: &mut Report) -> Result<(), Failure> {
     if report.lacks("instructions", version("valgrind", "--version"), MISSING) {
         return Ok(());
     }
-    for (work, name) in [(Work::Signature, "checking a signature"), (Work::Body, "parsing a body")] {
+    for (work, name) in [(Work::Signature, "verify a signature"), (Work::Body, "parse a body")] {
         let [few, many] = CALLS.map(|calls| instructions(work, calls));
         report.instructions(name, (many? - few?) / (CALLS[1] - CALLS[0]));
     }
@@ -48,11 +48,11 @@ fn instructions(work: Work, calls: u64) -> Result<u64, Failure> {
     valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(std::env::current_exe()?);
     let (_, said) = output(valgrind.args(["--bench", "--work", work.get_name(), "--calls", &calls.to_string()]))?;
     let collected = said.lines().find_map(|line| line.split_once("Collected : "));
-    let (_, collected) = collected.ok_or_else(|| format!("Callgrind did not tell its count: {said}"))?;
+    let (_, collected) = collected.ok_or_else(|| format!("no instruction count in the output of Callgrind: {said}"))?;
     Ok(collected.trim().parse()?)
 }
 
-/// Does it so many times.
+/// Executes `work` this many times: the code that Callgrind measures.
 pub(crate) fn work(work: Work, calls: u32) -> Result<(), Failure> {
     let body = br#"{"sessionId":"s123456","archiveHistory":1}"#;
     let now = DateTime::from_timestamp(1_800_000_000, 0).ok_or("a time")?;

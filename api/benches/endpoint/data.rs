@@ -1,4 +1,4 @@
-//! The numbers that everybody removes, in one order, and what must have become of them.
+//! The numbers that every system removes, in the same order, and the check of the tables after a run.
 
 use callsweep_core::store::{AnyConnection, Backend};
 use callsweep_testkit::TestDatabase;
@@ -9,11 +9,11 @@ use crate::process::{Failure, wait_for};
 
 /// Every fifth number is barred: see [`callsweep_testkit::big`].
 const BARRED_EACH: i64 = 5;
-/// From one number of the order to the next. It shares no factor with any count of removable numbers, so that the
-/// order has each once and jumps about as requests do.
+/// Step from one number of the order to the next. It shares no factor with any count of removable numbers, so that the
+/// order contains each number once and is not sequential, like the requests of real clients.
 pub(crate) const STEP: i64 = 514_229;
 
-/// So many numbers of [`callsweep_testkit::big`]: half of them in campaign 1 and half in campaign 2.
+/// The numbers of [`callsweep_testkit::big`]: half of them in campaign 1, half in campaign 2.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Data {
     pub(crate) numbers: i64,
@@ -27,19 +27,19 @@ pub(crate) struct Target {
 }
 
 impl Data {
-    /// How many numbers no rule bars.
+    /// How many numbers are not barred.
     pub(crate) fn removable(self) -> i64 {
         self.numbers / BARRED_EACH * (BARRED_EACH - 1)
     }
 
-    /// The k-th number of the order, from 0. The scripts of pgbench compute the same.
+    /// The k-th number of the order, counted from 0. The scripts of pgbench compute the same.
     pub(crate) fn target(self, k: i64) -> Target {
         let place = k * STEP % self.removable();
         let id = place + place / (BARRED_EACH - 1) + 1;
         Target { campaign: if id > self.numbers / 2 { 2 } else { 1 }, session_id: format!("s{id}") }
     }
 
-    /// Fails unless the tables account for what was answered.
+    /// Fails unless the tables agree with the number of answers.
     pub(crate) fn check(self, database: &TestDatabase, work: Work) -> Result<(), Failure> {
         let mut conn = database.connect();
         if conn.backend() == Backend::Postgres {
@@ -57,23 +57,22 @@ impl Data {
         if found == expected && answered.contains(&moved) {
             return Ok(());
         }
-        Err(format!("the work was not done: {answered:?} numbers were to be moved, and the tables say {found:?}")
-            .into())
+        Err(format!("incomplete work: expected {answered:?} moved numbers, the tables have {found:?}").into())
     }
 }
 
-/// What somebody says to have done since the tables were full.
+/// The work that a system reports since the tables were full.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Work {
-    /// Requests that were answered, each with one number.
+    /// Answered requests, each for one number.
     pub(crate) answered: i64,
-    /// Requests that may have been done without an answer, when the clients went away.
+    /// Requests that may have been executed without an answer, because the clients disconnected.
     pub(crate) in_flight: i64,
-    /// Whether each has its row of the ledger.
+    /// Whether each request has a ledger row.
     pub(crate) ledger: bool,
 }
 
-/// What is in the tables.
+/// The contents of the tables.
 #[derive(Debug, PartialEq, Eq, QueryableByName)]
 struct Tally {
     #[diesel(sql_type = BigInt)]

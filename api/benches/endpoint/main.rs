@@ -1,9 +1,9 @@
-//! What the endpoint costs, beside what people would use instead of it: the table in `docs/benchmarks.md`.
+//! Throughput and latency of the endpoint, compared with alternatives: the table in `docs/benchmarks.md`.
 //!
 //!     cargo bench -p callsweep-api --features postgres,mysql --bench endpoint
 //!
-//! Whoever is compared takes turns with the others, on the same numbers, and after each run the tables are counted.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table goes to stdout, what goes on to stderr")]
+//! The systems run in turns, on the same numbers, and after each run the contents of the tables are checked.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table goes to stdout, progress to stderr")]
 
 mod callgrind;
 mod data;
@@ -27,55 +27,55 @@ use clap::{Parser, ValueEnum};
 use crate::process::Failure;
 use crate::report::Report;
 
-/// Measures the endpoint beside its peers and prints a Markdown table.
+/// Measures the endpoint and its peers, and prints a Markdown table.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Small data and one short run each: that it works, not how fast. The table's figures mean nothing then.
+    /// Little data and one short run of each: checks that everything works. The figures mean nothing.
     #[arg(long)]
     small: bool,
-    /// Only these parts
+    /// Measure only these parts
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::value_variants().to_vec())]
     only: Vec<Part>,
-    /// A peer that is not installed is an error
+    /// Fail if a peer is not installed
     #[arg(long)]
     require_peers: bool,
-    /// What Callgrind counts: so many calls of it, and nothing else
+    /// Execute only the code that Callgrind measures
     #[arg(long, value_enum, requires = "calls", hide = true)]
     work: Option<callgrind::Work>,
-    /// See `work`
+    /// Number of calls for --work
     #[arg(long, hide = true)]
     calls: Option<u32>,
-    /// What Cargo calls a benchmark with
+    /// Passed by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// On PostgreSQL beside pgbench
+    /// On PostgreSQL, compared with pgbench
     Postgres,
-    /// On PostgreSQL beside the endpoint in other frameworks
+    /// On PostgreSQL, compared with the endpoint in other frameworks
     Peers,
-    /// On SQLite beside the same work without HTTP
+    /// On SQLite, compared with the same work without HTTP
     Sqlite,
-    /// Requests that are refused, beside a handler that echoes
+    /// Refused requests, compared with an echo handler
     Refused,
-    /// Instructions of a signature and of a body
+    /// Instructions to verify a signature and to parse a body
     Callgrind,
 }
 
-/// How much of it.
+/// Size of a benchmark.
 #[derive(Debug, Clone, Copy)]
 struct Size {
-    /// Numbers of both campaigns.
+    /// Numbers in both campaigns together.
     numbers: i64,
-    /// Turns of each.
+    /// Runs of each system.
     runs: usize,
-    /// Seconds of load before a run is measured.
+    /// Seconds of load before the measurement.
     warm_up: i64,
-    /// Seconds that are measured.
+    /// Measured seconds.
     seconds: i64,
-    /// Requests a second that nobody reaches: so many are made.
+    /// Prepared requests per second of load: above any throughput that is reached.
     ceiling: i64,
 }
 
@@ -84,7 +84,7 @@ const SMALL: Size = Size { numbers: 50_000, runs: 1, warm_up: 1, seconds: 1, cei
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    // `cargo test --benches` runs it too, without the word: a test asserts no speed.
+    // `cargo test --benches` runs this program without --bench: nothing to do, a test asserts no speed.
     if !options.bench {
         return ExitCode::SUCCESS;
     }

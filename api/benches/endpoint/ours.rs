@@ -18,7 +18,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it with the defaults but for the limits, which are there to refuse just such a client. Its access log
+    /// Starts it with the defaults except the rate limits, which would refuse this load. Its access log
     /// goes to a file in `dir`.
     pub(crate) fn start(database_url: &str, dir: &Path) -> Result<Self, Failure> {
         let settings = dir.join("callsweep.toml");
@@ -45,13 +45,13 @@ impl Server {
         Ok(Self { running, address })
     }
 
-    /// Lets it answer what it has and ends it.
+    /// Shuts it down gracefully.
     pub(crate) fn stop(self) -> Result<(), Failure> {
         self.running.stop()
     }
 }
 
-/// Callsweep on a database of any product.
+/// Callsweep on any database.
 pub(crate) fn contender<'a>(name: &'static str, size: Size, data: Data, dir: &'a Path) -> Contender<'a> {
     Contender::new(name, move |database| {
         let server = Server::start(database.url(), dir)?;

@@ -1,4 +1,4 @@
-//! The endpoint as people would write it in other frameworks. Their packages go under `target/`, once.
+//! The endpoint as one would usually write it in other frameworks. Their packages are installed once, under `target/`.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -7,28 +7,28 @@ use std::process::Command;
 
 use crate::process::{Failure, Running, free_port, output, version, wait_for};
 
-/// A peer that speaks HTTP.
+/// A peer with an HTTP endpoint.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer {
-    /// As the table names it.
+    /// Its name in the table.
     pub(crate) name: &'static str,
-    /// How many times as fast ours is to be, where that was said.
+    /// Goal for the throughput ratio of Callsweep to this peer, if there is one.
     pub(crate) goal: Option<f64>,
-    /// Its processes.
+    /// Number of worker processes.
     workers: usize,
     runtime: Runtime,
-    /// Its file in `peers/`, without the ending.
+    /// Its file in `peers/`, without the extension.
     module: &'static str,
 }
 
-/// What runs a peer.
+/// The runtime of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Runtime {
     Python,
     Node,
 }
 
-/// All of them, the slowest first. uvicorn has one worker unless it is told otherwise; the machine has two cores.
+/// All peers, the slowest first. The default of uvicorn is one worker; the reference machine has two cores.
 pub(crate) const PEERS: [Peer; 4] = [
     Peer {
         name: "FastAPI, SQLAlchemy, two workers",
@@ -69,7 +69,7 @@ fn packages() -> PathBuf {
 }
 
 impl Peer {
-    /// Makes sure that its packages are there. The error says what to do.
+    /// Installs its packages if they are missing. The error says what to do.
     pub(crate) fn install(self) -> Result<(), String> {
         let failed = |failure: Failure| format!("{} is not installed: {failure}", self.name);
         match self.runtime {
@@ -88,7 +88,7 @@ impl Peer {
         }
     }
 
-    /// Starts it on a database. Its log goes to a file in `dir`.
+    /// Starts it on a database, with its log in a file in `dir`.
     pub(crate) fn start(self, database_url: &str, dir: &Path) -> Result<(Running, SocketAddr), Failure> {
         let port = free_port()?;
         let mut command = match self.runtime {
@@ -109,7 +109,7 @@ impl Peer {
 
     fn uvicorn(self, port: u16) -> Command {
         let mut command = Command::new(packages().join("venv/bin/uvicorn"));
-        // uvloop and httptools are what uvicorn takes when they are there, as they are here.
+        // uvicorn uses uvloop and httptools because they are installed.
         command.args([
             &format!("--port={port}"),
             &format!("--workers={}", self.workers),
@@ -129,7 +129,7 @@ impl Peer {
     }
 }
 
-/// Installs unless what `list` names is there already.
+/// Runs `install` unless the packages of `list` are installed already.
 fn once(list: &str, install: fn() -> Result<(), Failure>) -> Result<(), Failure> {
     let (wanted, have) = (sources().join(list), packages().join(list).with_extension("installed"));
     let wanted = fs::read(wanted)?;

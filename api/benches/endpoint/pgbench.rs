@@ -12,15 +12,15 @@ use crate::process::{Failure, output, version};
 use crate::turns::Run;
 use crate::wrk::{CLIENTS, THREADS};
 
-/// What to do where it is missing.
+/// Message if pgbench is missing.
 pub(crate) const MISSING: &str = "pgbench is not installed: apt-get install postgresql-contrib";
 
-/// The version of pgbench, where it is installed.
+/// The version of pgbench. `None` if it is not installed.
 pub(crate) fn installed() -> Option<String> {
     version("pgbench", "--version")
 }
 
-/// Runs a script of `peers/`, once to be warm and once to be measured.
+/// Runs a script of `peers/`: once as warm-up, once measured.
 pub(crate) fn run(script: &str, ledger: bool, size: Size, data: Data, url: &str, dir: &Path) -> Result<Run, Failure> {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/endpoint/peers").join(script);
     let start = |first: i64, seconds: i64, prefix: &str| {
@@ -59,7 +59,7 @@ impl Said {
     fn read(said: &str) -> Result<Self, Failure> {
         let after = |words: &str| {
             let value = said.lines().find_map(|line| line.strip_prefix(words)?.split([' ', '/']).next());
-            value.ok_or_else(|| format!("pgbench did not tell {words:?}: {said}"))
+            value.ok_or_else(|| format!("no {words:?} in the output of pgbench: {said}"))
         };
         if after("number of failed transactions: ")? != "0" {
             return Err(format!("transactions failed: {said}").into());
@@ -69,8 +69,8 @@ impl Said {
     }
 }
 
-/// How long each transaction took, in milliseconds: the third column of pgbench's log, in microseconds. The log has a
-/// file for each thread. Removes the files.
+/// Latency of each transaction in milliseconds, from the third column of pgbench's log (in microseconds). The log has
+/// one file per thread. Removes the files.
 fn latencies(dir: &Path, prefix: &str) -> Result<Vec<f64>, Failure> {
     let mut all = Vec::new();
     for entry in fs::read_dir(dir)? {

@@ -1,4 +1,4 @@
-//! On PostgreSQL: ours, pgbench, and the endpoint in other frameworks.
+//! On PostgreSQL: Callsweep, pgbench, and the endpoint in other frameworks.
 
 use callsweep_core::store::Backend;
 use callsweep_testkit::{big, measure};
@@ -15,10 +15,10 @@ use crate::wrk;
 
 const OURS: &str = "Callsweep, PostgreSQL";
 const ONE_STATEMENT: &str = "pgbench, one statement";
-const TRANSACTION: &str = "pgbench, a transaction of several statements";
+const TRANSACTION: &str = "pgbench, one transaction of several statements";
 const WITHOUT_LEDGER: &str = "pgbench, one statement without the ledger row";
 
-/// Measures ours beside pgbench (`sql`) and beside other frameworks (`http`).
+/// Compares Callsweep with pgbench (`sql`) and with other frameworks (`http`).
 pub(crate) fn measure(size: Size, sql: bool, http: bool, report: &mut Report) -> Result<(), Failure> {
     if report.lacks("PostgreSQL", wrk::installed(), wrk::MISSING) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Programs that are started, waited for and ended.
+//! Starting, waiting for, and stopping other programs.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -7,15 +7,15 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What ends the benchmark, with a text that says why.
+/// An error that aborts the benchmark, with its reason.
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
-/// What takes longer than this to start or to end will not.
+/// Timeout for the start and the end of a program.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Interval between two polls.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Looks again and again until there is something.
+/// Polls until there is a result, at most [`PATIENCE`].
 pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>, Failure>) -> Result<T, Failure> {
     let begun = Instant::now();
     loop {
@@ -23,17 +23,17 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>
             return Ok(found);
         }
         if begun.elapsed() > PATIENCE {
-            return Err(format!("{what}: not within {PATIENCE:?}").into());
+            return Err(format!("timeout after {PATIENCE:?}: {what}").into());
         }
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
-/// A server. It is killed when this goes.
+/// A running server; killed on drop.
 pub(crate) struct Running(Child);
 
 impl Running {
-    /// Starts it; what it says goes to `log`.
+    /// Starts it, with its output in `log`.
     pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self, Failure> {
         let log = File::create(log)?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
@@ -41,12 +41,12 @@ impl Running {
         Ok(Self(started))
     }
 
-    /// Whether it still runs.
+    /// Whether it is still running.
     pub(crate) fn runs(&mut self) -> Result<bool, Failure> {
         Ok(self.0.try_wait()?.is_none())
     }
 
-    /// Lets it finish what it is at.
+    /// Stops it gracefully with SIGTERM.
     pub(crate) fn stop(mut self) -> Result<(), Failure> {
         output(Command::new("kill").args(["-TERM", &self.0.id().to_string()]))?;
         wait_for("a server ends", || Ok(self.0.try_wait()?))?;
@@ -56,13 +56,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail where it has ended already.
+        // Both fail if it has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Runs a program to its end and gives what it wrote to stdout and to stderr.
+/// Runs a program to its end and returns its stdout and stderr.
 pub(crate) fn output(command: &mut Command) -> Result<(String, String), Failure> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{command:?}: {error}"))?;
     let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
@@ -73,14 +73,14 @@ pub(crate) fn output(command: &mut Command) -> Result<(String, String), Failure>
     }
 }
 
-/// The first line that a program says to `arguments`. `None`: it is not installed.
+/// The first line of the program's output for `argument`. `None` if it is not installed.
 pub(crate) fn version(program: impl AsRef<std::ffi::OsStr>, argument: &str) -> Option<String> {
     let output = Command::new(program).arg(argument).stdin(Stdio::null()).output().ok()?;
     let text = [output.stdout, output.stderr].concat();
     String::from_utf8_lossy(&text).lines().next().map(str::to_owned)
 }
 
-/// A port that is free now.
+/// A port that is currently free.
 pub(crate) fn free_port() -> Result<u16, Failure> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

@@ -1,4 +1,4 @@
-//! Requests that are refused before the database is asked, beside a handler that does nothing.
+//! Requests that are refused before any database access, compared with an echo handler.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -23,16 +23,16 @@ use crate::requests::{body, signed};
 use crate::turns::{Contender, Run, take_turns};
 use crate::wrk;
 
-const SIGNATURE: &str = "Callsweep, a wrong signature";
-const BODY: &str = "Callsweep, a right signature and no JSON";
-const ECHO: &str = "actix-web, a handler that echoes";
+const SIGNATURE: &str = "Callsweep, invalid signature";
+const BODY: &str = "Callsweep, valid signature, body is not JSON";
+const ECHO: &str = "actix-web, echo handler";
 
-/// Enough to see that none of them goes.
+/// Enough numbers to check that none is removed.
 const NUMBERS: i64 = 100;
 
-/// Measures ours beside actix-web alone, in the same build and with as many workers.
+/// Compares Callsweep with actix-web alone, in the same build and with the same number of workers.
 pub(crate) fn measure(size: Size, report: &mut Report) -> Result<(), Failure> {
-    if report.lacks("what is refused", wrk::installed(), wrk::MISSING) {
+    if report.lacks("refused requests", wrk::installed(), wrk::MISSING) {
         return Ok(());
     }
     let data = Data { numbers: NUMBERS };
@@ -60,7 +60,7 @@ pub(crate) fn measure(size: Size, report: &mut Report) -> Result<(), Failure> {
     report.add(&comparisons, &measured)
 }
 
-/// Sends one request again and again. Each answer must have this status, and the first one these words.
+/// Sends one request repeatedly. Each answer must have this status, and the first one must contain `words`.
 fn refuse(
     size: Size,
     address: SocketAddr,
@@ -81,12 +81,12 @@ fn refuse(
     if of_status != answers.answered {
         return Err(format!("not all answers were {status}: {answers:?}").into());
     }
-    // Nothing may have gone, and nothing may be in the ledger.
+    // No number may be removed, and the ledger must be empty.
     let work = Work { answered: 0, in_flight: 0, ledger: true };
     Ok(Run { rate: answers.rate, p99_ms: answers.p99_ms, work })
 }
 
-/// One request over a connection of its own.
+/// Sends one request over a new connection.
 fn ask(address: SocketAddr, request: &str) -> Result<String, Failure> {
     let mut stream = TcpStream::connect(address)?;
     stream.write_all(request.replacen("\r\n", "\r\nConnection: close\r\n", 1).as_bytes())?;
@@ -95,7 +95,7 @@ fn ask(address: SocketAddr, request: &str) -> Result<String, Failure> {
     Ok(answer)
 }
 
-/// Starts the handler that echoes, for as long as this process lives.
+/// Starts the echo handler, which runs until this process ends.
 fn echo() -> Result<SocketAddr, Failure> {
     let (tell, told) = mpsc::channel();
     thread::spawn(move || {
@@ -104,7 +104,7 @@ fn echo() -> Result<SocketAddr, Failure> {
             let handler = |body: Bytes| async { HttpResponse::Ok().content_type("application/json").body(body) };
             let server = HttpServer::new(move || App::new().default_service(web::to(handler)));
             let bound = server.workers(workers).disable_signals().bind(("127.0.0.1", 0))?;
-            // Who waits for it is gone only when all of the process is.
+            // The receiver exists until the process ends.
             let _ = tell.send(bound.addrs()[0]);
             bound.run().await
         })

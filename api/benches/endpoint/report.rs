@@ -1,4 +1,4 @@
-//! The table, in Markdown.
+//! The report: tables in Markdown.
 
 use std::fmt;
 
@@ -8,29 +8,29 @@ use crate::Size;
 use crate::process::Failure;
 use crate::turns::Measured;
 
-/// What a comparison is to come to.
+/// The goal of a comparison.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Goal {
-    /// So many times as fast, or faster.
+    /// Throughput ratio at least this.
     RateAtLeast(f64),
-    /// Its p99 at most so many times as long.
+    /// p99 ratio at most this.
     P99AtMost(f64),
 }
 
-/// Two contenders, side by side.
+/// The comparison of a system with its baseline.
 pub(crate) struct Comparison {
-    what: &'static str,
-    beside: &'static str,
+    system: &'static str,
+    baseline: &'static str,
     goals: Vec<Goal>,
 }
 
 impl Comparison {
-    pub(crate) fn new(what: &'static str, beside: &'static str, goals: &[Goal]) -> Self {
-        Self { what, beside, goals: goals.to_vec() }
+    pub(crate) fn new(system: &'static str, baseline: &'static str, goals: &[Goal]) -> Self {
+        Self { system, baseline, goals: goals.to_vec() }
     }
 }
 
-/// What was measured, and what was not.
+/// The results, and what could not be measured.
 pub(crate) struct Report {
     size: Size,
     versions: Vec<String>,
@@ -44,17 +44,17 @@ impl Report {
         Self { size, versions: Vec::new(), rates: Vec::new(), instructions: Vec::new(), missing: Vec::new() }
     }
 
-    /// Names a program that took part.
+    /// Adds the version of a program that took part.
     pub(crate) fn version(&mut self, version: String) {
         self.versions.push(version);
     }
 
-    /// Says that something could not be measured, and what to do about it.
+    /// Records that something could not be measured, and what to do about it.
     pub(crate) fn miss(&mut self, missing: String) {
         self.missing.push(missing);
     }
 
-    /// The same, unless the program that it takes has a version.
+    /// Records the version of a required program. If there is none, records `missing` and returns true.
     pub(crate) fn lacks(&mut self, part: &str, version: Option<String>, missing: &str) -> bool {
         let Some(version) = version else {
             self.miss(format!("{part}: {missing}"));
@@ -76,31 +76,31 @@ impl Report {
             measured.iter().find(|measured| measured.name == name).ok_or_else(|| format!("{name} was not measured"))
         };
         for comparison in comparisons {
-            self.rates.push(row(&comparison.goals, of(comparison.what)?, of(comparison.beside)?));
+            self.rates.push(row(&comparison.goals, of(comparison.system)?, of(comparison.baseline)?));
         }
         Ok(())
     }
 
-    /// Adds what Callgrind counted.
+    /// Adds a count of Callgrind.
     pub(crate) fn instructions(&mut self, of: &str, count: u64) {
         self.instructions.push([of.to_owned(), count.to_string()]);
     }
 }
 
-/// Ratios are those of each turn: what was slow then was slow for both.
-fn row(goals: &[Goal], what: &Measured, beside: &Measured) -> [String; 9] {
-    let ratios = |what: &[f64], beside: &[f64]| -> Vec<f64> { what.iter().zip(beside).map(|(a, b)| a / b).collect() };
-    let (rates, p99s) = (ratios(&what.rates, &beside.rates), ratios(&what.p99s_ms, &beside.p99s_ms));
+/// Ratios are computed for each turn, so that a slow phase of the machine affects both systems.
+fn row(goals: &[Goal], system: &Measured, baseline: &Measured) -> [String; 9] {
+    let ratios = |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a / b).collect() };
+    let (rates, p99s) = (ratios(&system.rates, &baseline.rates), ratios(&system.p99s_ms, &baseline.p99s_ms));
     let verdict = |goal: &Goal| match *goal {
-        Goal::RateAtLeast(least) => verdict(median(&rates) >= least, &format!("rate ≥ {least}")),
+        Goal::RateAtLeast(least) => verdict(median(&rates) >= least, &format!("throughput ≥ {least}")),
         Goal::P99AtMost(most) => verdict(median(&p99s) <= most, &format!("p99 ≤ {most}")),
     };
     let goals: Vec<String> = goals.iter().map(verdict).collect();
     let scale =
         |measured: &Measured| (thousands(median(&measured.rates)), format!("{:.1} ms", median(&measured.p99s_ms)));
-    let ((rate, p99), (rate_beside, p99_beside)) = (scale(what), scale(beside));
-    let (what, beside) = (what.name.to_owned(), beside.name.to_owned());
-    [what, rate, p99, beside, rate_beside, p99_beside, spread(&rates), spread(&p99s), goals.join(", ")]
+    let ((rate, p99), (baseline_rate, baseline_p99)) = (scale(system), scale(baseline));
+    let (system, baseline) = (system.name.to_owned(), baseline.name.to_owned());
+    [system, rate, p99, baseline, baseline_rate, baseline_p99, spread(&rates), spread(&p99s), goals.join(", ")]
 }
 
 fn verdict(met: bool, goal: &str) -> String {
@@ -112,14 +112,24 @@ impl fmt::Display for Report {
         let Self { size, versions, rates, instructions, missing } = self;
         writeln!(f, "{}; {}.", measure::machine(), versions.join(", "))?;
         writeln!(f, "Medians of {} runs of {} s, on {} numbers.\n", size.runs, size.seconds, size.numbers)?;
-        let columns = ["what", "a second", "p99", "beside", "a second", "p99", "rate", "p99", "goal"];
+        let columns = [
+            "System",
+            "req/s",
+            "p99",
+            "Baseline",
+            "baseline req/s",
+            "baseline p99",
+            "throughput ratio",
+            "p99 ratio",
+            "goal",
+        ];
         write_table(f, columns, rates)?;
-        write_table(f, ["once", "instructions"], instructions)?;
+        write_table(f, ["Operation", "instructions"], instructions)?;
         missing.iter().try_for_each(|missing| writeln!(f, "Not measured: {missing}."))
     }
 }
 
-/// Nothing where there is no row.
+/// Writes nothing if there are no rows.
 fn write_table<const N: usize>(f: &mut fmt::Formatter<'_>, columns: [&str; N], rows: &[[String; N]]) -> fmt::Result {
     if rows.is_empty() {
         return Ok(());

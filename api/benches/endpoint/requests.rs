@@ -1,4 +1,4 @@
-//! Requests as they travel, signed before the time is taken.
+//! Requests as raw bytes, signed before the measurement.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -13,14 +13,14 @@ use secrecy::SecretString;
 use crate::data::{Data, Target};
 use crate::process::Failure;
 
-/// The key that requests are signed with.
+/// The access key of the requests.
 pub(crate) const ACCESS_KEY: &str = "bench";
-/// Its secret half.
+/// Its secret key.
 pub(crate) const SECRET_KEY: &str = "of no worth outside the benchmark";
-/// What separates requests in a file; `wrk.lua` splits at it.
+/// The separator of requests in a file; `wrk.lua` splits at it.
 const SEPARATOR: u8 = 30;
 
-/// Writes the requests for these numbers of the order.
+/// Writes the requests for this range of the order to a file.
 pub(crate) fn write(file: &Path, data: Data, order: Range<i64>) -> Result<(), Failure> {
     let mut file = BufWriter::new(File::create(file)?);
     for k in order {
@@ -31,14 +31,14 @@ pub(crate) fn write(file: &Path, data: Data, order: Range<i64>) -> Result<(), Fa
     Ok(file.flush()?)
 }
 
-/// The body that moves a number to history.
+/// The body of a request that moves a number to history.
 pub(crate) fn body(target: &Target) -> String {
     format!(r#"{{"sessionId":"{}","archiveHistory":1}}"#, target.session_id)
 }
 
-/// A request with its signature.
+/// A signed request.
 pub(crate) fn signed(target: &Target, body: &str) -> Result<String, Failure> {
-    // The name is signed, so it must be the same wherever the server listens.
+    // The Host header is signed, so it must not depend on the server's port.
     let host = "callsweep.example";
     let path = format!("/rest/isales/v1/openapi/campaigns/1/calldata/{}/delete", target.campaign);
     let call = ClientCall::new("POST", &format!("http://{host}{path}"), &[], body)?;

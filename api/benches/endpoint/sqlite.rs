@@ -1,4 +1,4 @@
-//! On SQLite: ours, and the same work without HTTP.
+//! On SQLite: Callsweep, and the same work without HTTP.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -23,13 +23,13 @@ use crate::turns::{Contender, Run, take_turns};
 use crate::wrk::{self, CLIENTS};
 
 const OURS: &str = "Callsweep, SQLite";
-const ONE_BY_ONE: &str = "SQLite without HTTP, a commit for each, 64 connections";
-const IN_LINE: &str = "SQLite without HTTP, a commit for each, one connection in turn";
-const SHARED: &str = "SQLite without HTTP, fifty share a commit";
-/// Deletes that share a commit.
+const SINGLE_COMMITS: &str = "SQLite without HTTP, one commit per request, 64 connections";
+const SHARED_CONNECTION: &str = "SQLite without HTTP, one commit per request, one shared connection";
+const GROUP_COMMIT: &str = "SQLite without HTTP, group commit of fifty";
+/// Deletes in one commit.
 const SHARE: i64 = 50;
 
-/// Measures ours beside SQLite alone.
+/// Compares Callsweep with SQLite alone.
 pub(crate) fn measure(size: Size, report: &mut Report) -> Result<(), Failure> {
     if report.lacks("SQLite", wrk::installed(), wrk::MISSING) {
         return Ok(());
@@ -40,20 +40,20 @@ pub(crate) fn measure(size: Size, report: &mut Report) -> Result<(), Failure> {
     let dir = tempfile::tempdir()?;
     let contenders = [
         ours::contender(OURS, size, data, dir.path()),
-        Contender::new(ONE_BY_ONE, |database| alone(size, data, database, [CLIENTS, CLIENTS, 1])),
-        Contender::new(IN_LINE, |database| alone(size, data, database, [CLIENTS, 1, 1])),
-        Contender::new(SHARED, |database| alone(size, data, database, [1, 1, SHARE])),
+        Contender::new(SINGLE_COMMITS, |database| alone(size, data, database, [CLIENTS, CLIENTS, 1])),
+        Contender::new(SHARED_CONNECTION, |database| alone(size, data, database, [CLIENTS, 1, 1])),
+        Contender::new(GROUP_COMMIT, |database| alone(size, data, database, [1, 1, SHARE])),
     ];
     let comparisons = [
-        Comparison::new(OURS, ONE_BY_ONE, &[Goal::RateAtLeast(2.0)]),
-        Comparison::new(OURS, IN_LINE, &[]),
-        Comparison::new(OURS, SHARED, &[]),
+        Comparison::new(OURS, SINGLE_COMMITS, &[Goal::RateAtLeast(2.0)]),
+        Comparison::new(OURS, SHARED_CONNECTION, &[]),
+        Comparison::new(OURS, GROUP_COMMIT, &[]),
     ];
     let measured = take_turns(size, &full, data, &contenders)?;
     report.add(&comparisons, &measured)
 }
 
-/// A connection as the endpoint has them: each commit is on disk.
+/// A connection with the settings of the endpoint: each commit is on disk.
 fn connect(database: &TestDatabase) -> Result<SqliteConnection, Failure> {
     let file = database.file().ok_or("SQLite has a file")?;
     let mut conn = SqliteConnection::establish(&file.display().to_string())?;
@@ -62,7 +62,7 @@ fn connect(database: &TestDatabase) -> Result<SqliteConnection, Failure> {
     Ok(conn)
 }
 
-/// Clients that share so many connections, as their turn comes. Each turn removes `share` numbers and commits.
+/// Runs `clients` threads that take turns on `connections` connections. Each turn removes `share` numbers and commits.
 fn alone(
     size: Size,
     data: Data,
@@ -110,23 +110,23 @@ const COPY: &str = "INSERT INTO call_data_history \
         created_at, updated_at, '2026-01-01 00:00:00', ? \
     FROM call_data WHERE campaign_id = ? AND session_id = ? AND status = 0";
 const DELETE: &str = "DELETE FROM call_data WHERE campaign_id = ? AND session_id = ? AND status = 0";
-const ACCOUNT: &str = "INSERT INTO purge_run (\
+const INSERT_RUN: &str = "INSERT INTO purge_run (\
     id, kind, actor, vdn_id, campaign_id, criteria, archive_history, state, matched, deleted, archived, barred, \
     barred_call_ongoing, barred_call_completed, barred_ongoing_task, barred_unknown_status, chunks, started_at, \
     heartbeat_at, finished_at, request_key, result_code, request_id, client_address, owner, restored, pruned) \
     VALUES (?, 'request', 'bench', 1, ?, '{\"sessionId\":\"s1\"}', 1, 'succeeded', 1, 1, 1, 0, 0, 0, 0, 0, 1, \
     '2026-01-01 00:00:00', '2026-01-01 00:00:00', '2026-01-01 00:00:00', ?, '0200000', ?, '127.0.0.1', 'bench', 0, 0)";
 
-/// What one request asks for, inside the caller's transaction.
+/// The work of one request, inside the caller's transaction.
 fn remove(conn: &mut SqliteConnection, data: Data, k: i64) -> QueryResult<()> {
     let target = data.target(k);
     let (run, campaign, session_id) = (k.to_string(), target.campaign.to_string(), target.session_id);
-    // As long as the endpoint's, and in no order, as digests are.
+    // As long as the endpoint's keys, and in random order, like digests.
     let request_key = format!("signature:{session_id:0<64}");
     for (sql, values) in [
         (COPY, &[&run, &campaign, &session_id][..]),
         (DELETE, &[&campaign, &session_id]),
-        (ACCOUNT, &[&run, &campaign, &request_key, &session_id]),
+        (INSERT_RUN, &[&run, &campaign, &request_key, &session_id]),
     ] {
         let changed = Prepared { sql, values }.execute(conn)?;
         if changed != 1 {
@@ -136,8 +136,8 @@ fn remove(conn: &mut SqliteConnection, data: Data, k: i64) -> QueryResult<()> {
     Ok(())
 }
 
-/// A statement with texts for its question marks; SQLite makes numbers of them where a column is one. It is
-/// prepared once, which `diesel::sql_query` is not.
+/// A statement with text parameters, which SQLite converts to the type of the column. It is
+/// prepared once, unlike `diesel::sql_query`.
 struct Prepared<'a> {
     sql: &'a str,
     values: &'a [&'a String],

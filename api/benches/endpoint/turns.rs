@@ -1,4 +1,4 @@
-//! Taking turns: A B C A B C …, so that what else the machine does hits everybody.
+//! The systems run in turns (A B C A B C …), so that other activity on the machine affects all of them.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,22 +11,22 @@ use crate::process::Failure;
 use crate::requests;
 use crate::wrk::{self, CLIENTS};
 
-/// One measured run.
+/// The result of one run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Run {
-    /// Requests a second.
+    /// Requests per second.
     pub(crate) rate: f64,
-    /// 99 of 100 took no longer, in milliseconds.
+    /// The 99th percentile of the latency, in milliseconds.
     pub(crate) p99_ms: f64,
-    /// What must be in the tables now.
+    /// The work that the tables must show.
     pub(crate) work: Work,
 }
 
 type RunOn<'a> = dyn Fn(&TestDatabase) -> Result<Run, Failure> + 'a;
 
-/// Somebody who is measured.
+/// A system that is measured.
 pub(crate) struct Contender<'a> {
-    /// As the table names it.
+    /// Its name in the table.
     name: &'static str,
     /// Removes numbers from a full database.
     run: Box<RunOn<'a>>,
@@ -38,7 +38,7 @@ impl<'a> Contender<'a> {
     }
 }
 
-/// What was measured of a contender: a value for each turn.
+/// The results of a contender: one value for each turn.
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) name: &'static str,
@@ -46,7 +46,7 @@ pub(crate) struct Measured {
     pub(crate) p99s_ms: Vec<f64>,
 }
 
-/// Lets everybody run in turn, each on a copy of the full database, and checks each run's work.
+/// Runs all contenders in turns, each on a fresh copy of the full database, and checks the work of each run.
 pub(crate) fn take_turns(
     size: Size,
     full: &TestDatabase,
@@ -69,7 +69,7 @@ pub(crate) fn take_turns(
     Ok(measured)
 }
 
-/// Loads a server with requests, for as long as it takes to be warm and then for as long as it is measured.
+/// Sends requests to a server: first the warm-up, then the measurement.
 pub(crate) fn drive(size: Size, data: Data, address: SocketAddr, dir: &Path) -> Result<Run, Failure> {
     let file = dir.join("requests");
     let warm = size.warm_up * size.ceiling;
@@ -78,7 +78,7 @@ pub(crate) fn drive(size: Size, data: Data, address: SocketAddr, dir: &Path) -> 
     requests::write(&file, data, warm..warm + size.seconds * size.ceiling)?;
     let measured = wrk::drive(address, &file, size.seconds)?;
     let answered = warm_up.answered + measured.answered;
-    // Each of the two leaves as many as it has clients.
+    // At its end, each of the two phases may leave one unanswered request per client.
     let work = Work { answered, in_flight: 2 * CLIENTS, ledger: true };
     Ok(Run { rate: measured.rate, p99_ms: measured.p99_ms, work })
 }

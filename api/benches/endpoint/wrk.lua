@@ -1,4 +1,4 @@
--- Sends the requests of a file, each once: `wrk … -- FILE THREADS`. A file with one request: that one, for ever.
+-- Sends the requests of a file, each once: `wrk … -- FILE THREADS`. A file with a single request: sends it repeatedly.
 -- The requests of the file are separated by \30.
 
 local threads = {}

@@ -1,4 +1,4 @@
-//! wrk, which sends requests over 64 connections and says how fast they were answered.
+//! wrk, the load generator: sends requests over 64 connections and measures throughput and latency.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -7,34 +7,34 @@ use std::process::Command;
 
 use crate::process::{Failure, output, version};
 
-/// Clients at the same time, of everybody who is compared.
+/// Concurrent clients of every system.
 pub(crate) const CLIENTS: i64 = 64;
 /// Threads of the load generator.
 pub(crate) const THREADS: i64 = 2;
 
-/// What to do where it is missing.
+/// Message if wrk is missing.
 pub(crate) const MISSING: &str = "wrk is not installed: apt-get install wrk";
 
-/// The version of wrk, where it is installed.
+/// The version of wrk. `None` if it is not installed.
 pub(crate) fn installed() -> Option<String> {
     // "wrk 4.1.0 [epoll] Copyright …"
     version("wrk", "-v").and_then(|line| Some(line.split_once(" [")?.0.to_owned()))
 }
 
-/// What wrk saw.
+/// The measurements of wrk.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Answers {
-    /// Requests with an answer.
+    /// Answered requests.
     pub(crate) answered: i64,
-    /// Of these, answers of a status above 399.
+    /// Of these, answers with a status above 399.
     pub(crate) not_2xx: i64,
-    /// Answers a second.
+    /// Answers per second.
     pub(crate) rate: f64,
-    /// Within this time 99 of 100 answers were there, in milliseconds.
+    /// The 99th percentile of the latency, in milliseconds.
     pub(crate) p99_ms: f64,
 }
 
-/// Sends the requests of a file for so many seconds.
+/// Sends the requests of a file for this many seconds.
 pub(crate) fn drive(address: SocketAddr, requests: &Path, seconds: i64) -> Result<Answers, Failure> {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/endpoint/wrk.lua");
     let mut wrk = Command::new("wrk");
@@ -46,7 +46,8 @@ pub(crate) fn drive(address: SocketAddr, requests: &Path, seconds: i64) -> Resul
         .filter_map(|line| line.strip_prefix("result ")?.split_once(' '))
         .filter_map(|(name, value)| Some((name, value.parse().ok()?)))
         .collect();
-    let result = |name: &str| results.get(name).copied().ok_or_else(|| format!("wrk did not tell {name}: {said}"));
+    let result =
+        |name: &str| results.get(name).copied().ok_or_else(|| format!("no {name} in the output of wrk: {said}"));
     if result("broken")? > 0 {
         return Err(format!("connections broke: {said}").into());
     }
@@ -62,7 +63,7 @@ pub(crate) fn drive(address: SocketAddr, requests: &Path, seconds: i64) -> Resul
     })
 }
 
-/// A count as a number to divide.
+/// Converts a count to a floating-point number.
 #[allow(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]
 pub(crate) fn real(count: i64) -> f64 {
     count as f64

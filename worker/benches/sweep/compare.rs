@@ -1,4 +1,4 @@
-//! Ways to do the same, in turns.
+//! Several ways to do the same work, measured in turns.
 
 use std::time::Instant;
 
@@ -11,25 +11,25 @@ use crate::{float, limit, ours, purge};
 
 type PeerRun<'a> = Box<dyn Fn(&TestDatabase) -> (i64, f64) + 'a>;
 
-/// One way to do the work.
+/// A way to do the work.
 pub(crate) enum Way<'a> {
-    /// By hand, in one transaction.
+    /// A single transaction, by hand: the baseline.
     OneTransaction,
-    /// By hand, in two transactions at once, one for each campaign.
+    /// Two parallel transactions, by hand, one for each campaign.
     TwoTransactions,
     /// A sweep with these flags.
     Sweep(&'a str),
-    /// Another program. It does all of the work, or says how much it has done; and how many seconds it took.
+    /// Another program. Returns how many numbers it moved, and in how many seconds.
     Peer(&'a str, PeerRun<'a>),
 }
 
-/// What one run showed.
+/// The results of one run.
 pub(crate) struct Seen {
-    /// Rows a second, from the start of the process to its end.
+    /// Rows per second, from the start of the process to its end.
     pub(crate) speed: f64,
-    /// Rows a second of the run alone.
+    /// Rows per second of the run alone.
     pub(crate) run_speed: f64,
-    /// Rows a second until MariaDB has purged them, too.
+    /// Rows per second until MariaDB has also purged them.
     purged_speed: Option<f64>,
     pub(crate) slowest_chunk_ms: Option<f64>,
     pub(crate) peak_mib: Option<f64>,
@@ -38,15 +38,15 @@ pub(crate) struct Seen {
 impl Way<'_> {
     pub(crate) fn name(&self) -> String {
         match self {
-            Self::OneTransaction => "one transaction by hand".to_owned(),
-            Self::TwoTransactions => "two by hand at once, one for each campaign".to_owned(),
+            Self::OneTransaction => "single transaction (baseline)".to_owned(),
+            Self::TwoTransactions => "two transactions in parallel, one per campaign".to_owned(),
             Self::Sweep("") => "`sweep`".to_owned(),
             Self::Sweep(flags) => format!("`sweep {flags}`"),
             Self::Peer(name, _) => format!("`{name}`"),
         }
     }
 
-    /// Does the work once, on data of its own, and has it counted.
+    /// Does the work once, on a fresh copy of the data, and checks the result.
     pub(crate) fn run(&self, data: &Data, upto: &str, removable: i64) -> Seen {
         let db = data.fresh();
         let by_hand = |seconds| (removable, seconds, seconds, None, None);
@@ -73,7 +73,7 @@ impl Way<'_> {
     }
 }
 
-/// Runs the ways in turns, each time beginning with another one. What each of them showed, in the order of the ways.
+/// Runs the ways in turns, starting each turn with another one. Returns the results in the order of the ways.
 pub(crate) fn take_turns(data: &Data, upto: &str, ways: &[Way<'_>], runs: usize) -> Vec<Vec<Seen>> {
     let removable = data.removable(upto);
     let mut seen: Vec<Vec<Seen>> = ways.iter().map(|_| Vec::new()).collect();
@@ -86,20 +86,27 @@ pub(crate) fn take_turns(data: &Data, upto: &str, ways: &[Way<'_>], runs: usize)
     seen
 }
 
-/// How many times as fast each run was as the run of `base` in the same turn.
+/// The throughput ratio of each run to the run of `base` in the same turn.
 pub(crate) fn ratios(seen: &[Seen], base: &[Seen], speed: impl Fn(&Seen) -> f64) -> Vec<f64> {
     seen.iter().zip(base).map(|(one, base)| speed(one) / base.speed).collect()
 }
 
-/// Runs the ways in turns, and prints their table.
+/// Runs the ways in turns, and prints the table.
 pub(crate) fn compare(data: &Data, upto: &str, ways: &[Way<'_>], runs: usize) {
     let seen = take_turns(data, upto, ways, runs);
     println!("{}", table(&ways.iter().zip(seen.iter().map(Vec::as_slice)).collect::<Vec<_>>()));
 }
 
-/// A table of the ways, and what they showed, against the first of them.
+/// The table of the results. Ratios are against the first way.
 pub(crate) fn table(ways: &[(&Way<'_>, &[Seen])]) -> Table {
-    let mut table = Table::new(["", "rows/s", "times the first", "the run alone", "until purged", "slowest chunk"]);
+    let mut table = Table::new([
+        "System",
+        "rows/s",
+        "throughput ratio",
+        "ratio of the run alone",
+        "ratio until purged",
+        "slowest chunk",
+    ]);
     for (way, runs) in ways {
         let speeds: Vec<f64> = runs.iter().map(|run| run.speed).collect();
         let purged: Option<Vec<f64>> =

@@ -6,7 +6,7 @@ use callsweep_core::store::{AnyConnection, Backend};
 use callsweep_testkit::{TestDatabase, big};
 use diesel::connection::SimpleConnection as _;
 
-/// A table that can be had again and again.
+/// A table of which each run gets a fresh copy.
 pub(crate) struct Data {
     pub(crate) backend: Backend,
     pub(crate) rows: i64,
@@ -18,14 +18,14 @@ impl Data {
         Self { backend, rows, original: big::database(backend, rows) }
     }
 
-    /// Numbers that a sweep up to this time would take.
+    /// Numbers that a sweep up to this time would remove.
     pub(crate) fn removable(&self, upto: &str) -> i64 {
         let removable = big::removable(&mut self.original.connect(), upto);
         assert!(removable > 0, "nothing to remove up to {upto}");
         removable
     }
 
-    /// A database with all of the data, on a server that has nothing left to do.
+    /// A database with all of the data, on a server without pending work.
     pub(crate) fn fresh(&self) -> TestDatabase {
         let db = TestDatabase::copy_of(&self.original);
         settle(&mut db.connect());
@@ -33,10 +33,10 @@ impl Data {
     }
 }
 
-/// Writes out what is waiting to be written, and reads into memory what would be.
+/// Flushes dirty pages, and loads the tables into memory.
 fn settle(conn: &mut AnyConnection) {
     let sql = match conn.backend() {
-        // A copy is cold. Autovacuum would come into some runs and not into others.
+        // A copy is not in memory. Autovacuum would affect some runs and not others.
         Backend::Postgres => {
             "CREATE EXTENSION IF NOT EXISTS pg_prewarm;
              SELECT pg_prewarm(oid::regclass) FROM pg_class WHERE relname LIKE 'call_data%' AND relkind IN ('r', 'i');
@@ -44,7 +44,7 @@ fn settle(conn: &mut AnyConnection) {
              ALTER TABLE call_data_history SET (autovacuum_enabled = off);
              CHECKPOINT;"
         }
-        // Waits until the tables' pages are written. A copy is cold.
+        // Waits until the pages of the tables are written. A copy is not in memory.
         Backend::Mysql => {
             "FLUSH TABLES call_data, call_data_history FOR EXPORT; UNLOCK TABLES;
              SELECT count(*) FROM call_data FORCE INDEX (PRIMARY) WHERE call_data <> '';
@@ -59,8 +59,8 @@ fn settle(conn: &mut AnyConnection) {
     assert!(Command::new("sync").status().is_ok_and(|status| status.success()), "sync");
 }
 
-/// Counts what is left of `rows` numbers after `archived` of them went to history. Those are panics: figures of a run that
-/// did not do its work are worth nothing.
+/// Checks how many of `rows` numbers are left after `archived` of them were moved to history. Panics on a difference:
+/// the figures of an incomplete run are worthless.
 pub(crate) fn check(db: &TestDatabase, rows: i64, archived: i64) {
     assert_eq!(big::counts(&mut db.connect()), (rows - archived, archived), "numbers left, and in history");
 }

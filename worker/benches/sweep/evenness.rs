@@ -1,4 +1,4 @@
-//! Whether chunks become slower as a run goes on: the last tenth of them against the first.
+//! Whether chunks become slower during a run: the last tenth of the chunks compared with the first.
 
 use callsweep_core::store::AnyConnection;
 use callsweep_testkit::big::UP_TO_A_QUARTER;
@@ -11,7 +11,7 @@ use crate::data::{Data, check};
 use crate::options::Options;
 use crate::{float, ours};
 
-/// Chunks in a tenth of a run that are enough for a mean.
+/// Chunks in a tenth of a run: enough for a mean.
 const IN_A_TENTH: i64 = 10;
 
 pub(crate) fn measure(options: &Options, data: &Data) {
@@ -19,7 +19,7 @@ pub(crate) fn measure(options: &Options, data: &Data) {
     let removable = data.removable(UP_TO_A_QUARTER);
     let chunk = (removable / IN_A_TENTH / 10).max(1);
     let flags = format!("--chunk-size {chunk}");
-    println!("### {backend}: time a number in the last tenth of the chunks against the first, `{flags}`\n");
+    println!("### {backend}: time per number, last tenth of the chunks vs. first, `{flags}`\n");
     let mut tenths: [Vec<f64>; 3] = Default::default();
     for _ in 0..options.runs() {
         let db = data.fresh();
@@ -32,13 +32,13 @@ pub(crate) fn measure(options: &Options, data: &Data) {
             seen.push(value);
         }
     }
-    let mut table = Table::new(["first tenth", "last tenth", "times the first"]);
+    let mut table = Table::new(["first tenth", "last tenth", "ratio"]);
     let [first, last, ratio] = tenths;
     table.row([format!("{:.1} µs", median(&first)), format!("{:.1} µs", median(&last)), spread(&ratio)]);
     println!("{table}");
 }
 
-/// Microseconds a number, of each chunk but the last: from its time of archiving to the next chunk's.
+/// Microseconds and numbers of each chunk except the last: from its `archived_at` to that of the next chunk.
 fn times(conn: &mut AnyConnection) -> Vec<(f64, f64)> {
     #[derive(QueryableByName)]
     struct Chunk {

@@ -1,7 +1,8 @@
-//! What others feel of a sweep: targeted reads, inserts and deletes at a fixed rate, alone and beside it.
+//! Foreground latency during a sweep: reads, inserts and deletes of single numbers at a fixed rate, idle and during
+//! sweeps.
 //!
-//! Each operation is due at a time that was fixed before, and its latency counts from then on, not from when a connection
-//! was free for it: otherwise the slow ones would hide those that waited behind them.
+//! Each operation is due at a time fixed in advance, and its latency counts from that time, not from when a connection
+//! became free. Otherwise slow operations would hide those that queue behind them (coordinated omission).
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
@@ -17,19 +18,19 @@ use crate::data::Data;
 use crate::options::Options;
 use crate::ours::Sweep;
 
-/// Takes everything that no rule bars: a sweep that is long enough to be felt.
+/// Removes everything that is not barred, so that the sweep lasts long enough.
 const UP_TO_THE_END: &str = "2026-02-28 00:00:00";
 
-/// Operations a second, below what the databases do on two cores with a commit on disk each.
+/// Operations per second: below the capacity of the databases on two cores with each commit on disk.
 fn rate(backend: Backend) -> f64 {
     if backend == Backend::Sqlite { 100.0 } else { 400.0 }
 }
 
-/// Nothing beside it; a sweep with the default pace, with none, and with a gentle one.
+/// No sweep; a sweep with the default pace, with a fixed large chunk size, and with a gentle pace.
 const SWEEPS: [Option<&str>; 4] =
     [None, Some(""), Some("--chunk-size 100000"), Some("--target-chunk 20ms --sleep-ratio 3")];
 
-/// What is due in the first seconds does not count: connections and caches are cold.
+/// Operations due in the first seconds are not counted: connections and caches are cold.
 const WARM_UP: Duration = Duration::from_secs(2);
 
 /// Connections of the load.
@@ -43,14 +44,14 @@ pub(crate) fn measure(options: &Options, data: &Data) {
         for (flags, seen) in SWEEPS.iter().zip(&mut seen) {
             let db = data.fresh();
             let (latencies, deadlocks) = match flags {
-                None => load(&db, data.rows, || thread::sleep(options.while_long())),
+                None => load(&db, data.rows, || thread::sleep(options.open_end_duration())),
                 Some(flags) => load(&db, data.rows, || {
                     Sweep::begin(&db, UP_TO_THE_END, flags).end(&db, removable);
                 }),
             };
             let (left, archived) = big::counts(&mut db.connect());
             let removed = if flags.is_some() { removable } else { 0 };
-            assert_eq!((left, archived), (data.rows - removed, removed), "the load takes out what it brings in");
+            assert_eq!((left, archived), (data.rows - removed, removed), "the load deletes what it inserts");
             let [p50, p99] = [0.5, 0.99].map(|share| percentile(&latencies, share));
             let most = latencies.iter().copied().fold(0.0, f64::max);
             for (values, value) in seen.iter_mut().zip([p50, p99, most, crate::float(deadlocks)]) {
@@ -58,11 +59,11 @@ pub(crate) fn measure(options: &Options, data: &Data) {
             }
         }
     }
-    println!("### {backend}: {} reads, inserts and deletes a second beside a sweep of all\n", rate(backend));
-    let mut table = Table::new(["", "half within", "99 % within", "times alone", "all within", "lost deadlocks"]);
+    println!("### {backend}: foreground latency during a sweep, {} operations/s\n", rate(backend));
+    let mut table = Table::new(["Sweep", "p50", "p99", "p99 vs idle", "max", "deadlock retries"]);
     for (flags, values) in SWEEPS.iter().zip(&seen) {
-        let name = flags.map_or_else(|| "alone".to_owned(), |flags| Way::Sweep(flags).name());
-        let ratios: Vec<f64> = values[1].iter().zip(&seen[0][1]).map(|(one, alone)| one / alone).collect();
+        let name = flags.map_or_else(|| "idle (no sweep)".to_owned(), |flags| Way::Sweep(flags).name());
+        let ratios: Vec<f64> = values[1].iter().zip(&seen[0][1]).map(|(one, idle)| one / idle).collect();
         let ms = |values: &[f64]| format!("{:.1} ms", median(values));
         let deadlocks = format!("{:.0}", values[3].iter().sum::<f64>());
         table.row([name, ms(&values[0]), ms(&values[1]), spread(&ratios), ms(&values[2]), deadlocks]);
@@ -70,8 +71,8 @@ pub(crate) fn measure(options: &Options, data: &Data) {
     println!("{table}");
 }
 
-/// Works at the fixed rate for a while, then as long as `meanwhile` takes, and a whole round to the end. The latencies of
-/// what was due meanwhile, in milliseconds, and how often an operation lost a deadlock.
+/// Runs the load during the warm-up and while `meanwhile` runs, and completes the last round. Returns the latencies of
+/// the operations due during `meanwhile`, in milliseconds, and the number of deadlocks.
 fn load(db: &TestDatabase, rows: i64, meanwhile: impl FnOnce()) -> (Vec<f64>, i64) {
     let every = Duration::from_secs_f64(1.0 / rate(db.backend()));
     let (next, over, deadlocks) = (AtomicI64::new(0), AtomicBool::new(false), AtomicI64::new(0));
@@ -85,7 +86,7 @@ fn load(db: &TestDatabase, rows: i64, meanwhile: impl FnOnce()) -> (Vec<f64>, i6
                     let mut conn = conn;
                     let mut latencies = Vec::new();
                     while !over.load(Ordering::Relaxed) {
-                        // The four of a round: a number comes in, is read twice, and is taken out.
+                        // The four steps of a round: insert a number, two reads, delete it.
                         let round = next.fetch_add(1, Ordering::Relaxed);
                         for step in 0..4 {
                             let due = every * u32::try_from(4 * round + step).expect("operations");
@@ -110,7 +111,7 @@ fn load(db: &TestDatabase, rows: i64, meanwhile: impl FnOnce()) -> (Vec<f64>, i6
     (latencies, deadlocks.into_inner())
 }
 
-/// As every program on MariaDB must: who loses a deadlock tries again. That is part of its latency.
+/// Retries after a deadlock, as every program on MariaDB must. The retry is part of the latency.
 fn execute(conn: &mut AnyConnection, sql: &str, deadlocks: &AtomicI64) {
     while let Err(error) = conn.batch_execute(sql) {
         assert!(error.to_string().contains("Deadlock"), "{sql}: {error}");
@@ -121,12 +122,13 @@ fn execute(conn: &mut AnyConnection, sql: &str, deadlocks: &AtomicI64) {
 fn connect(db: &TestDatabase) -> AnyConnection {
     let mut conn = db.connect();
     if conn.backend() == Backend::Sqlite {
-        conn.batch_execute("PRAGMA synchronous = FULL").expect("sets a connection up");
+        conn.batch_execute("PRAGMA synchronous = FULL").expect("configures a connection");
     }
     conn
 }
 
-/// Numbers of the load are none of the sweep's: they have no recycle time. Those that it reads are the sweep's.
+/// The sweep does not remove the numbers that the load inserts: they have no recycle time. The second read is of a
+/// number that the sweep may remove.
 fn operation(step: i64, rows: i64, round: i64) -> String {
     let (campaign, id) = (1 + round % 2, rows + 1 + round);
     let key = format!("WHERE campaign_id = {campaign} AND id = {id}");

@@ -1,4 +1,4 @@
-//! Ten times as large a table: speed and memory. On PostgreSQL.
+//! Throughput and memory with a table ten times as large, on PostgreSQL.
 
 use callsweep_core::store::Backend;
 use callsweep_testkit::big::UP_TO_A_QUARTER;
@@ -19,7 +19,7 @@ pub(crate) fn measure(options: &Options) {
             seen.push(Way::Sweep("").run(data, UP_TO_A_QUARTER, removable));
         }
     }
-    let mut table = Table::new(["numbers", "archived", "rows/s", "times the first", "most resident memory"]);
+    let mut table = Table::new(["numbers", "archived", "rows/s", "throughput ratio", "peak resident memory"]);
     for ((data, removable), runs) in sizes.iter().zip(removable).zip(&seen) {
         let speeds: Vec<f64> = runs.iter().map(|run| run.speed).collect();
         let peak = runs.iter().filter_map(|run| run.peak_mib).fold(0.0, f64::max);

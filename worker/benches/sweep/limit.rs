@@ -1,4 +1,4 @@
-//! What a sweep is measured against: the same move by hand, in one transaction, or in one for each campaign.
+//! The baseline of a sweep: the same move by hand, in a single transaction or in one for each campaign.
 
 use std::thread;
 use std::time::Instant;
@@ -11,11 +11,11 @@ use diesel::connection::SimpleConnection as _;
 const COLUMNS: &str = "campaign_id, id, session_id, called, caller, custom_field, call_data, priority, recycle_time, \
                        status, created_at, updated_at";
 
-/// Archives up to `upto`. Says how many seconds it took, without connecting.
+/// Archives up to `upto`. Returns the seconds that it took, without connecting.
 pub(crate) fn archive(db: &TestDatabase, upto: &str) -> f64 {
     let sql = statements(db.backend(), upto, "1, 2");
     if db.backend() == Backend::Sqlite {
-        // The store's own connection: with the same cache, the same log, and the same durability.
+        // A connection of the store: same cache, same journal mode, same durability.
         let store = db.store();
         let mut conn = store.connection().expect("connects");
         return timed(|| archive_by(&mut conn, &sql));
@@ -24,7 +24,7 @@ pub(crate) fn archive(db: &TestDatabase, upto: &str) -> f64 {
     timed(|| archive_by(&mut conn, &sql))
 }
 
-/// As [`archive`], each campaign on a connection of its own, at once.
+/// As [`archive`], but both campaigns in parallel, each on its own connection.
 pub(crate) fn archive_side_by_side(db: &TestDatabase, upto: &str) -> f64 {
     let mut sides = ["1", "2"].map(|campaign| (db.connect(), statements(db.backend(), upto, campaign)));
     timed(|| {

@@ -1,4 +1,4 @@
-//! How fast sweeps are: prints the tables of docs/benchmarks.md.
+//! Throughput and latency of sweeps: prints the tables of docs/benchmarks.md.
 //!
 //! ```text
 //! cargo bench -p callsweep-worker --features postgres,mysql --bench sweep
@@ -8,7 +8,7 @@
     clippy::expect_used,
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark: it prints its tables, and a panic is how it says that work was not done"
+    reason = "a benchmark: it prints tables, and panics if the work was not done"
 )]
 
 mod compare;
@@ -63,7 +63,7 @@ fn main() {
     }
 }
 
-/// A count, to calculate with.
+/// Converts a count to a floating-point number.
 #[allow(clippy::cast_precision_loss, reason = "rows that fit on a disk")]
 fn float(count: i64) -> f64 {
     count as f64

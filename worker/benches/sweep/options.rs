@@ -1,4 +1,4 @@
-//! What is measured, and how large.
+//! Options: what is measured, and the size.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use clap::Parser;
 /// The benchmarks of the sweeps
 #[derive(Debug, Parser)]
 pub(crate) struct Options {
-    /// Everything in a small size, once: says that the benchmark works, not how fast anything is
+    /// Everything once with little data: checks that the benchmark works. The figures mean nothing
     #[arg(long)]
     small: bool,
 
-    /// Numbers in the table; the benchmark of growth has ten times as many
+    /// Numbers in the table; the growth benchmark also uses ten times as many
     #[arg(long, value_name = "N")]
     rows: Option<i64>,
 
@@ -20,7 +20,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N")]
     runs: Option<usize>,
 
-    /// Only these: postgres, mysql, sqlite (each against one statement), pt-archiver, even, sparse, foreground, growth
+    /// Measure only these parts: postgres, mysql, sqlite (each against a single transaction), pt-archiver, even,
+    /// sparse, foreground, growth
     #[arg(long, value_name = "PARTS", value_delimiter = ',', value_parser = Part::parse)]
     only: Vec<Part>,
 
@@ -29,24 +30,24 @@ pub(crate) struct Options {
           default_values = ["postgres", "mysql", "sqlite"])]
     on: Vec<Backend>,
 
-    /// Fail where a peer is not installed
+    /// Fail if a peer is not installed
     #[arg(long)]
     pub(crate) require_peers: bool,
 
-    /// Cargo gives it
+    /// Passed by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// One backend against one statement.
+    /// One backend against a single transaction.
     Of(Backend),
     PtArchiver,
     Even,
     Sparse,
     Foreground,
-    /// Ten times as much, and the memory that it takes.
+    /// Ten times as many numbers, and peak memory.
     Growth,
 }
 
@@ -68,7 +69,7 @@ fn backend(text: &str) -> Result<Backend, String> {
         "sqlite" => Ok(Backend::Sqlite),
         "postgres" => Ok(Backend::Postgres),
         "mysql" => Ok(Backend::Mysql),
-        _ => Err("what is this? See --help".to_owned()),
+        _ => Err("unknown name, see --help".to_owned()),
     }
 }
 
@@ -81,8 +82,8 @@ impl Options {
         self.runs.unwrap_or(if self.small { 1 } else { 5 })
     }
 
-    /// How long something goes on that could go on for hours.
-    pub(crate) fn while_long(&self) -> Duration {
+    /// Duration of measurements that have no natural end.
+    pub(crate) fn open_end_duration(&self) -> Duration {
         Duration::from_secs(if self.small { 1 } else { 15 })
     }
 

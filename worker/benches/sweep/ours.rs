@@ -1,4 +1,4 @@
-//! The program as people run it: a process of its own, with a settings file.
+//! Callsweep as users run it: a process with a settings file.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -13,31 +13,31 @@ use diesel::sql_types::{BigInt, Text};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Between two looks at how much memory the process has had.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Interval between two readings of the peak memory.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// A sweep that has begun.
+/// A sweep in progress.
 pub(crate) struct Sweep {
     child: Child,
     begun: Instant,
-    /// It has the settings file.
+    /// Holds the settings file.
     _dir: TempDir,
 }
 
-/// A sweep that has done what it should.
+/// The results of a completed sweep.
 pub(crate) struct Swept {
-    /// From the start of the process to its end, by the clock on the wall.
+    /// Wall-clock time from the start of the process to its end.
     pub(crate) seconds: f64,
-    /// The run alone, as the account has it: without connecting, and without giving space back on SQLite.
+    /// Time of the run alone, from its report: without connecting, and without giving space back on SQLite.
     pub(crate) run_seconds: f64,
-    /// The longest transaction, with finding what it takes.
+    /// The longest chunk, including the search for its window.
     pub(crate) slowest_chunk_ms: f64,
-    /// The most memory that the process has had at a time.
+    /// Peak memory of the process.
     pub(crate) peak_mib: f64,
 }
 
 impl Sweep {
-    /// Begins to archive up to `upto`, in both campaigns.
+    /// Starts to archive up to `upto`, in both campaigns.
     pub(crate) fn begin(db: &TestDatabase, upto: &str, flags: &str) -> Self {
         let dir = tempfile::tempdir().expect("makes a directory");
         let settings = format!("[database]\nurl = \"{}\"\n", db.url());
@@ -56,15 +56,15 @@ impl Sweep {
         Self { child: command.spawn().expect("starts the program"), begun, _dir: dir }
     }
 
-    /// Waits for its end; it must have archived so many numbers, by its account and by the ledger.
+    /// Waits for its end. Its report and the ledger must show this many archived numbers.
     pub(crate) fn end(self, db: &TestDatabase, archived: i64) -> Swept {
         let (peak, status_file) = (AtomicU64::new(0), format!("/proc/{}/status", self.child.id()));
         let (output, seconds) = thread::scope(|scope| {
             scope.spawn(|| {
-                // It only ever rises, and is gone with the process.
+                // The peak only rises; the file disappears with the process.
                 while let Some(kib) = peak_kib(&status_file) {
                     peak.store(kib, Ordering::Relaxed);
-                    thread::sleep(LOOK_EVERY);
+                    thread::sleep(POLL_INTERVAL);
                 }
             });
             let output = self.child.wait_with_output().expect("waits for the program");
@@ -81,13 +81,13 @@ impl Sweep {
     }
 }
 
-/// From begin to end.
+/// Runs a sweep from start to end.
 pub(crate) fn sweep(db: &TestDatabase, upto: &str, flags: &str, archived: i64) -> Swept {
     Sweep::begin(db, upto, flags).end(db, archived)
 }
 
 fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+    value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
 /// `VmHWM`. `None` when the process has ended.
@@ -97,7 +97,7 @@ fn peak_kib(status_file: &str) -> Option<u64> {
     line.trim().split(' ').next()?.parse().ok()
 }
 
-/// What the ledger says: deleted, archived, state.
+/// Deleted, archived and state of the run in the ledger.
 fn ledger(conn: &mut AnyConnection, run_id: &Value) -> (i64, i64, String) {
     #[derive(QueryableByName)]
     struct Run {

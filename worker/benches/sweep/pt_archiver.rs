@@ -1,4 +1,4 @@
-//! Against pt-archiver of the Percona Toolkit, on MariaDB.
+//! Comparison with pt-archiver of the Percona Toolkit, on MariaDB.
 
 use std::process::Command;
 use std::time::Instant;
@@ -13,8 +13,8 @@ use crate::compare::{Way, table, take_turns};
 use crate::data::Data;
 use crate::options::Options;
 
-/// Ways to use it: its own defaults, batches that are committed together, and its quickest. Only the last comes to an end
-/// in a time that anybody would wait for; the others archive for a while.
+/// Modes of pt-archiver: its defaults, batches with one commit each, and its fastest. Only the last (`true`) runs to
+/// its end; the others are too slow for that and are stopped after a fixed time.
 const MODES: [(&str, bool); 3] = [
     ("pt-archiver", false),
     ("pt-archiver --limit 1000 --commit-each", false),
@@ -31,7 +31,7 @@ pub(crate) fn measure(options: &Options, data: &Data) {
     let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
     println!("### MariaDB: {version}\n");
     let peers = MODES.map(|(mode, to_the_end)| {
-        let seconds = (!to_the_end).then(|| options.while_long().as_secs());
+        let seconds = (!to_the_end).then(|| options.open_end_duration().as_secs());
         Way::Peer(mode, Box::new(move |db| run(db, mode, seconds)))
     });
     let ways: Vec<Way<'_>> = peers.into_iter().chain([Way::Sweep(""), Way::Sweep("--lanes 2")]).collect();
@@ -42,12 +42,12 @@ pub(crate) fn measure(options: &Options, data: &Data) {
     }
 }
 
-/// Says how many it archived, and in how many seconds, from start to end of the process.
+/// Returns how many numbers it archived, and in how many seconds from the start to the end of the process.
 fn run(db: &TestDatabase, mode: &str, at_most: Option<u64>) -> (i64, f64) {
-    // It fills the columns that both tables have, and no others: archived_at and run_id need a default for it.
+    // It fills only columns that both tables have: archived_at and run_id need a default.
     let others = "ALTER TABLE call_data_history ALTER COLUMN run_id SET DEFAULT 0,
                   MODIFY COLUMN archived_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)";
-    db.connect().batch_execute(others).expect("gives the history's own columns defaults");
+    db.connect().batch_execute(others).expect("sets defaults for the columns that only history has");
     let url: Url = db.url().parse().expect("a URL");
     let source = format!(
         "h={},P={},u={},p={},D={},t=call_data,L=1",

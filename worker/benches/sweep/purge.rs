@@ -1,4 +1,4 @@
-//! What MariaDB has left to do after a COMMIT: rows that are deleted are only marked, and purged afterwards.
+//! MariaDB's purge: a delete only marks rows, and background threads remove them after the COMMIT.
 
 use std::thread;
 use std::time::Duration;
@@ -7,17 +7,17 @@ use callsweep_core::store::AnyConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Interval between two polls.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Returns when the rows that were deleted are gone from the indexes.
+/// Returns when the deleted rows are removed from the indexes.
 pub(crate) fn wait_for(conn: &mut AnyConnection) {
     while pending(conn) > 0 {
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
-/// Transactions whose rows are yet to be purged.
+/// Number of transactions whose rows are not purged yet.
 fn pending(conn: &mut AnyConnection) -> u64 {
     #[derive(QueryableByName)]
     struct Status {

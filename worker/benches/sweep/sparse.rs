@@ -1,4 +1,4 @@
-//! Little to remove in much, against a statement that the index leads.
+//! Few numbers to remove from a large table, compared with a single transaction that uses the index.
 
 use callsweep_testkit::big::UP_TO_THE_OLD;
 use callsweep_testkit::measure::thousands;

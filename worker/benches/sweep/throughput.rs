@@ -1,4 +1,4 @@
-//! A fifth of the table to history, against the same in one transaction by hand.
+//! Moving a fifth of the table to history, compared with a single transaction by hand.
 
 use callsweep_core::store::Backend;
 use callsweep_testkit::big::UP_TO_A_QUARTER;
@@ -14,7 +14,7 @@ pub(crate) fn measure(options: &Options, data: &Data) {
     let (all, some) = (thousands(float(data.rows)), thousands(float(data.removable(UP_TO_A_QUARTER))));
     println!("### {backend}: {some} of {all} numbers to history\n");
     let ways: &[Way<'_>] = match backend {
-        // It has one writer: lanes do nothing.
+        // SQLite has one writer: lanes have no effect.
         Backend::Sqlite => &[Way::OneTransaction, Way::Sweep(""), Way::Sweep("--chunk-size 50000")],
         Backend::Postgres | Backend::Mysql => {
             &[Way::OneTransaction, Way::TwoTransactions, Way::Sweep(""), Way::Sweep("--lanes 2")]

@@ -9,10 +9,10 @@ const { Pool } = require("pg");
 
 const pool = new Pool({ connectionString: process.env.DATABASE_URL, max: 32 });
 
-// A name makes it a prepared statement.
+// pg prepares a statement that has a name.
 const MOVE = { name: "move", text: readFileSync(join(__dirname, "move.sql"), "utf8") };
 
-// Ordered by time.
+// Ids ordered by time.
 let lastRun = BigInt(Date.now()) << 20n;
 
 const app = express();

@@ -12,7 +12,7 @@ import asyncpg
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-# Connections of each worker.
+# Connections of each worker process.
 POOL = 16
 
 MOVE = (Path(__file__).parent / "move.sql").read_text()
@@ -35,7 +35,7 @@ app = FastAPI(lifespan=lifespan)
 
 @app.post("/rest/isales/v1/openapi/campaigns/{vdn}/calldata/{campaign}/delete")
 async def delete(vdn: int, campaign: int, call: Call, request: Request):
-    # Ordered by time, and different in each worker: no two requests of one begin in the same microsecond.
+    # Ids ordered by time, and different in each worker: no two requests of a worker start in the same microsecond.
     run_id = time.time_ns() & ~1023 | os.getpid() & 1023
     criteria = json.dumps({"sessionId": call.sessionId})
     deleted = await app.state.pool.fetchval(

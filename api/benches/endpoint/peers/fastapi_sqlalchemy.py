@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.ext.automap import automap_base
 from sqlalchemy.orm import Session
 
-# FastAPI runs as many requests of a worker at once: each finds a connection.
+# FastAPI runs 40 requests of a worker concurrently: each gets a connection.
 POOL = 40
 
 engine = create_engine(os.environ["DATABASE_URL"].replace("postgres://", "postgresql+psycopg://"), pool_size=POOL)
@@ -36,7 +36,7 @@ class Call(BaseModel):
 @app.post("/rest/isales/v1/openapi/campaigns/{vdn}/calldata/{campaign}/delete")
 def delete(vdn: int, campaign: int, call: Call, request: Request):
     now = datetime.now(UTC).replace(tzinfo=None)
-    # Ordered by time, and different in each worker: no two requests of one begin in the same microsecond.
+    # Ids ordered by time, and different in each worker: no two requests of a worker start in the same microsecond.
     run_id = time.time_ns() & ~1023 | os.getpid() & 1023
     with Session(engine) as session, session.begin():
         state = session.scalar(

@@ -1,4 +1,4 @@
--- One request as one statement: campaign, sessionId, vdn, run, criteria, request id, client address.
+-- One request as one statement. Parameters: campaign, sessionId, vdn, run, criteria, request id, client address.
 WITH gone AS (
     DELETE FROM call_data
     WHERE campaign_id = $1 AND session_id = $2 AND status = 0

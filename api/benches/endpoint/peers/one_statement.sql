@@ -1,4 +1,4 @@
--- One number: the k-th of the order that data.rs describes.
+-- Removes one number: the k-th of the order that data.rs describes.
 \set n :n + 1
 \set k :first + :client_id + :clients * :n
 \set p :k * :step % :removable

@@ -1,4 +1,4 @@
--- As one_statement.sql, as people write it: each step a statement.
+-- As one_statement.sql, but as one usually writes it: one statement for each step.
 \set n :n + 1
 \set k :first + :client_id + :clients * :n
 \set p :k * :step % :removable
