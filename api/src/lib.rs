@@ -1,32 +1,20 @@
-//! The documented endpoint of Callsweep: deletes outbound numbers over signed HTTP calls.
+//! The HTTP endpoint of Callsweep: deletes outbound numbers on signed requests.
 //!
-//! A request passes through [`delete`], which asks [`auth`] who sent it and [`body`] what it wants, lets the engine
-//! of `callsweep-core` do it, and writes an [`answer`]. [`work`] brings it there: requests for a few numbers [`gather`] and
-//! are done together, the others wait in the [`queue`]. [`limits`] hold back what is too much;
-//! [`telemetry`] and [`metrics`] tell operators what went on. [`server`] holds it all together; [`cli`] starts it.
+//! Modules import only those above them:
+//! - [`auth`]: who signed a request.
+//! - [`limits`]: how much one client may use.
+//! - [`telemetry`]: logs, metrics and traces.
+//! - [`execution`]: runs the engine of `callsweep-core` for a request: in a group commit or alone, once.
+//! - [`call`]: the documented call, from the request to the answer.
+//! - [`openapi`]: the OpenAPI document and its page.
+//! - [`http`]: listeners, TLS, health checks, reload and shutdown.
+//! - [`cli`]: the program's commands.
 
-pub mod answer;
 pub mod auth;
-pub mod body;
+pub mod call;
 pub mod cli;
-pub mod client;
-pub mod connections;
-pub mod delete;
-pub mod demo;
-pub mod diagnosis;
-pub mod docs;
-pub mod gather;
+pub mod execution;
+pub mod http;
 pub mod limits;
-pub mod metrics;
 pub mod openapi;
-pub mod ops;
-#[cfg(feature = "otlp")]
-mod otlp;
-pub mod queue;
-pub mod reload;
-pub mod replay;
-pub mod server;
 pub mod telemetry;
-pub mod tls;
-pub mod trace;
-pub mod work;

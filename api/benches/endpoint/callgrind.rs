@@ -6,7 +6,7 @@ use std::process::Command;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use callsweep_api::auth::canonical::WireRequest;
 use callsweep_api::auth::{self, Keys};
-use callsweep_api::body::DeleteCall;
+use callsweep_api::call::body::DeleteCall;
 use callsweep_core::settings::{All, ApiSettings, KeySettings, Vdns};
 use chrono::DateTime;
 use clap::ValueEnum;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use callsweep_api::auth;
-use callsweep_api::client::ClientCall;
+use callsweep_api::cli::client::ClientCall;
 use callsweep_core::clock::Clock;
 use secrecy::SecretString;
 

@@ -9,7 +9,7 @@ use utoipa::openapi::schema::{AdditionalProperties, ComponentsBuilder, Object, O
 use utoipa::openapi::{Content, ContentBuilder, Ref, Response, ResponseBuilder, Responses, ResponsesBuilder};
 
 use super::examples::{example, refusals};
-use crate::answer::Answer;
+use crate::call::answer::Answer;
 
 /// What can be answered with HTTP 200.
 const ANSWER: &str = "Answer";

@@ -7,8 +7,8 @@ use callsweep_core::number::Called;
 use callsweep_core::result_code::ResultCode;
 use callsweep_core::rules::Barred;
 
-use crate::answer::{Answer, Detail};
-use crate::body::{A_STRING, BODY};
+use crate::call::answer::{Answer, Detail};
+use crate::call::body::{A_STRING, BODY};
 
 /// When a code is answered, and one such answer.
 pub(super) fn example(code: ResultCode) -> (&'static str, Answer) {

@@ -3,6 +3,7 @@
 mod answers;
 mod body;
 mod examples;
+pub mod page;
 
 use callsweep_core::campaign::VdnId;
 use utoipa::openapi::path::{HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
@@ -14,8 +15,8 @@ use utoipa::openapi::{
     Server,
 };
 
-use crate::delete::ROUTE;
-use crate::replay::IDEMPOTENCY_KEY_MAX;
+use crate::call::ROUTE;
+use crate::call::idempotency_key::IDEMPOTENCY_KEY_MAX;
 
 /// The name of the security scheme, which is that of the scheme's version.
 const SECURITY: &str = crate::auth::authorization::VERSION;

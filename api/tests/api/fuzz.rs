@@ -8,11 +8,11 @@
 use std::time::Duration;
 
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
-use callsweep_api::answer::Answer;
 use callsweep_api::auth::authorization::{Authorization, SignedHeaders};
 use callsweep_api::auth::canonical::{WireRequest, canonical_requests};
 use callsweep_api::auth::{Keys, sign};
-use callsweep_api::body::DeleteCall;
+use callsweep_api::call::answer::Answer;
+use callsweep_api::call::body::DeleteCall;
 use callsweep_core::invalid::{InvalidParameter, Problem};
 use callsweep_core::number::{Called, CustomField, SessionId};
 use callsweep_core::result_code::Locale;

@@ -20,7 +20,7 @@ fn document() -> Value {
 }
 
 fn responses(document: &Value) -> &serde_json::Map<String, Value> {
-    document["paths"][callsweep_api::delete::ROUTE]["post"]["responses"].as_object().unwrap()
+    document["paths"][callsweep_api::call::ROUTE]["post"]["responses"].as_object().unwrap()
 }
 
 #[test]

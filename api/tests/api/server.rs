@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use actix_web::rt::System;
-use callsweep_api::server::Application;
+use callsweep_api::http::server::Application;
 use callsweep_core::campaign::{Campaign, CampaignId, CampaignStatus, VdnId};
 use callsweep_core::number::{Called, CustomField, NewNumber, NumberStatus, SessionId};
 use callsweep_core::settings::{All, KeySettings, Settings, Vdns};

@@ -208,7 +208,7 @@ fn files_that_cannot_be_used_are_named() {
     let error = |cert: &Path, key: &Path, client_ca: Option<&Path>| {
         let settings =
             TlsSettings { cert: cert.to_owned(), key: key.to_owned(), client_ca: client_ca.map(Path::to_owned) };
-        callsweep_api::tls::Tls::load(&settings).unwrap_err().to_string()
+        callsweep_api::http::tls::Tls::load(&settings).unwrap_err().to_string()
     };
     let missing = error(&dir.path().join("missing"), &key, None);
     assert!(missing.contains("api.tls.cert") && missing.contains("missing"), "{missing}");

@@ -52,7 +52,7 @@ fn start(db: &TestDatabase, directory: &std::path::Path) -> Running {
     let file = write_settings(directory, db.url(), &keys);
     let mut command = program(directory, &["serve", "--config", &file]);
     // A line for each request of an hour would fill the disk.
-    command.env("RUST_LOG", "warn,callsweep_api::server=info");
+    command.env("RUST_LOG", "warn,callsweep_api::http::server=info");
     let mut server = Running::start(command);
     server.let_it_talk();
     server

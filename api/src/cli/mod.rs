@@ -1,5 +1,9 @@
 //! The command line of `callsweep-api`.
 
+pub mod client;
+mod demo;
+mod diagnosis;
+
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,13 +18,12 @@ use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use self::client::ClientCall;
+use self::diagnosis::diagnose;
 use crate::auth::{self, authorization::parse_timestamp};
-use crate::client::ClientCall;
-use crate::demo;
-use crate::diagnosis::diagnose;
+use crate::http::reload::Reload;
+use crate::http::server::Application;
 use crate::openapi;
-use crate::reload::Reload;
-use crate::server::Application;
 use crate::telemetry;
 
 /// Deletes outbound numbers over signed HTTP calls.

@@ -10,10 +10,10 @@ use callsweep_core::settings::{All, ApiSettings, DatabaseSettings, KeySettings, 
 use callsweep_core::store::{Store, migrations};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::client::{ClientCall, quoted};
+use super::{DemoArgs, Failure};
 use crate::auth;
-use crate::cli::{DemoArgs, Failure};
-use crate::client::{ClientCall, quoted};
-use crate::server::Application;
+use crate::http::server::Application;
 
 const ACCESS_KEY: &str = "demo";
 
@@ -21,7 +21,7 @@ const ACCESS_KEY: &str = "demo";
 ///
 /// # Errors
 /// The database's, or an address is taken.
-pub fn prepare(args: &DemoArgs, out: &mut impl Write) -> Result<Application, Failure> {
+pub(super) fn prepare(args: &DemoArgs, out: &mut impl Write) -> Result<Application, Failure> {
     // New each time: a fixed one would be known to everybody, on every machine where the demo was left running.
     let secret_key = SecretString::from(format!("{:032x}", rand::random::<u128>()));
     let settings = settings(args, &secret_key);

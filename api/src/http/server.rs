@@ -1,4 +1,4 @@
-//! The server: two listeners, and an orderly end.
+//! The server: two listeners, and graceful shutdown.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -15,21 +15,19 @@ use callsweep_core::pace::Pace;
 use callsweep_core::settings::{ApiSettings, Settings, SettingsError};
 use callsweep_core::store::{AnyConnection, Store, StoreError, drift, migrations, storage};
 use prometheus_client::registry::Registry;
-use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
+use super::ops::{self, Health};
+use super::reload::Reload;
+use super::tls::{Tls, TlsError};
 use crate::auth::{Keys, KeysError};
-use crate::connections::Connections;
-use crate::delete::{self, Endpoint};
-use crate::docs;
-use crate::gather::Gather;
-use crate::limits::Limits;
-use crate::metrics::Metrics;
-use crate::ops::{self, Health};
-use crate::queue::Queue;
-use crate::reload::Reload;
-use crate::replay::{self, ReplayTurnedOff};
-use crate::tls::{Tls, TlsError};
+use crate::call::idempotency_key::{self, ReplayTurnedOff};
+use crate::call::{Endpoint, handler};
+use crate::execution::Executor;
+use crate::limits::RateLimits;
+use crate::limits::connections::Connections;
+use crate::openapi::page;
+use crate::telemetry::Metrics;
 
 /// Why the server does not start. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +61,7 @@ fn check_tables(conn: &mut AnyConnection) -> Result<(), StartError> {
     }
 }
 
-/// A server that has its addresses and is ready to run.
+/// A server that has bound its addresses and is ready to run.
 pub struct Application {
     api: Server,
     ops: Server,
@@ -78,26 +76,17 @@ pub struct Application {
 fn endpoint(settings: &Settings, store: Store, metrics: Metrics) -> Result<Endpoint, StartError> {
     let api = &settings.api;
     let store = store.with_patience(api.queue_timeout);
-    let queue = Queue::new(seats(&store));
     let engine = Engine { store, rules: settings.rules.ongoing_task, pace: Pace::fixed(api.chunk_size) };
     Ok(Endpoint {
-        gather: Gather::start(&engine, &metrics)?,
-        engine,
+        executor: Executor::start(engine, metrics.clone(), api.queue_timeout, None)?,
         keys: ArcSwap::from_pointee(Keys::new(api)?),
-        limits: Limits::new(&api.limits),
-        queue,
-        queue_timeout: api.queue_timeout,
+        rate_limits: RateLimits::new(&api.limits),
         metrics,
         max_body: api.max_body,
         max_headers: api.max_headers,
         max_uri: api.max_uri,
         body_timeout: api.body_timeout,
     })
-}
-
-/// Requests that work at the same time: one for each connection.
-fn seats(store: &Store) -> usize {
-    usize::try_from(store.pool_use().size).map_or(Semaphore::MAX_PERMITS, |size| size.min(Semaphore::MAX_PERMITS))
 }
 
 /// Connections for each worker, which is how actix-web counts them.
@@ -115,15 +104,15 @@ fn serve_api(
     connections: Arc<Connections>,
 ) -> Result<(Server, SocketAddr), StartError> {
     let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let seats = seats(&endpoint.engine.store);
+    let seats = endpoint.executor.seat_count().get();
     let docs = settings.docs;
     let server = HttpServer::new(move || {
-        let app = App::new().app_data(endpoint.clone()).default_service(web::to(delete::handle));
-        if docs { app.configure(docs::routes) } else { app }
+        let app = App::new().app_data(endpoint.clone()).default_service(web::to(handler::handle));
+        if docs { app.configure(page::routes) } else { app }
     })
     .on_connect(move |io, data| connections.add(io, data))
     .workers(workers)
-    // Each worker may have to serve all of the queue's seats.
+    // Each worker may have to serve all seats.
     .worker_max_blocking_threads(seats)
     .max_connections(connections_of_worker(settings.limits.connections, workers))
     .client_request_timeout(settings.header_timeout)
@@ -168,17 +157,17 @@ fn serve_ops(
     Ok((server.run(), address))
 }
 
-/// How often certificates are looked at, buckets forgotten and slow connections cut.
-const CHORES_EVERY: Duration = Duration::from_secs(2);
+/// How often changed certificates are looked for, full buckets dropped and slow connections closed.
+const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(2);
 
 impl Application {
-    /// Takes the addresses and makes sure that the work can be done. To be called inside the runtime that will run
-    /// it. A port of 0 is replaced by a free one.
+    /// Binds the addresses and checks that requests can be served. Must be called inside the runtime that will run it.
+    /// A port of 0 is replaced by a free one.
     ///
     /// # Errors
     /// No key is configured, the database cannot be reached, its schema is behind, or an address is taken.
     pub fn build(settings: &Settings, store: Store) -> Result<Self, StartError> {
-        replay::check_settings(&settings.api)?;
+        idempotency_key::check_settings(&settings.api)?;
         check_tables(&mut *store.connection()?)?;
         let tls = settings.api.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
         let health = web::Data::new(Health::new(&settings.database, store.clock().clone())?);
@@ -202,24 +191,24 @@ impl Application {
         self.ops_address
     }
 
-    /// A hand on the server while it runs.
+    /// Reloads the server while it runs.
     #[must_use]
     pub fn reload(&self) -> Reload {
         self.reload.clone()
     }
 
-    /// Serves until `stop` is there. Then readiness is taken back, no new connection is accepted, and requests in
-    /// flight get `api.shutdown_timeout_seconds` to finish.
+    /// Serves until `stop` resolves. Then `/readyz` fails, no new connection is accepted, and requests in flight get
+    /// `api.shutdown_timeout_seconds` to finish.
     ///
     /// # Errors
     /// A listener broke.
     pub async fn run_until_stopped(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let Self { mut api, ops, address, ops_address, health, reload, connections } = self;
-        let chores = actix_web::rt::spawn(async move {
+        let housekeeping = actix_web::rt::spawn(async move {
             loop {
-                tokio::time::sleep(CHORES_EVERY).await;
+                tokio::time::sleep(HOUSEKEEPING_EVERY).await;
                 reload.changed_tls();
-                reload.endpoint.limits.forget_full();
+                reload.endpoint.rate_limits.forget_full();
                 connections.cut_slow();
             }
         });
@@ -240,8 +229,8 @@ impl Application {
             served = &mut api => served,
             () = draining => api.await,
         };
-        chores.abort();
-        // Last, so that readiness is told to the end.
+        housekeeping.abort();
+        // Last, so that /readyz answers to the end.
         ops_handle.stop(false).await;
         if let Err(error) = ops.await {
             error!(%error, "the health checks failed");

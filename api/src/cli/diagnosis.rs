@@ -18,7 +18,7 @@ const USUAL_WINDOW: TimeDelta = TimeDelta::minutes(15);
 
 /// What was found out about a header, part by part.
 #[derive(Debug)]
-pub struct Diagnosis {
+pub(super) struct Diagnosis {
     /// The part, and what is wrong with it.
     parts: Vec<(&'static str, Result<String, String>)>,
     canonical_requests: Vec<String>,
@@ -27,7 +27,7 @@ pub struct Diagnosis {
 
 /// Compares a header with the request that it came with.
 #[must_use]
-pub fn diagnose(
+pub(super) fn diagnose(
     header: &str,
     request: WireRequest<'_>,
     access_key: &str,
@@ -105,7 +105,7 @@ fn check_timestamp(timestamp: &str, now: DateTime<Utc>) -> Result<String, String
 impl Diagnosis {
     /// Whether the server would take the header.
     #[must_use]
-    pub fn agrees(&self) -> bool {
+    pub(super) fn agrees(&self) -> bool {
         self.parts.iter().all(|(_, found)| found.is_ok())
     }
 }

@@ -33,7 +33,7 @@ pub struct Metrics {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     route: &'static str,
-    /// 499: the client went away before the answer, as nginx has it.
+    /// 499, as in nginx: the client closed the connection before the answer.
     status: u16,
     code: &'static str,
 }
@@ -68,7 +68,7 @@ struct PoolLabels {
 const BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0];
 
 impl Metrics {
-    /// All at zero, and the registry that shows them.
+    /// All at zero, and the registry that exports them.
     #[must_use]
     pub fn new() -> (Self, Registry) {
         let metrics = Self {
@@ -107,9 +107,9 @@ impl Metrics {
         (metrics, registry)
     }
 
-    /// Counts an answer. `answered`: status and result code; `None`: the client went away before.
+    /// Counts an answer. `answered`: status and result code; `None`: the client closed the connection before.
     pub fn request(&self, route: &'static str, answered: Option<(u16, &'static str)>, took: Duration) {
-        let (status, code) = answered.unwrap_or((CLIENT_WENT_AWAY, "none"));
+        let (status, code) = answered.unwrap_or((CLIENT_CLOSED_REQUEST, "none"));
         self.requests.get_or_create(&RequestLabels { route, status, code }).inc();
         self.durations.get_or_create(&RouteLabels { route }).observe(took.as_secs_f64());
     }
@@ -137,7 +137,7 @@ impl Metrics {
         self.reloads.get_or_create(&ReloadLabels { what, result }).inc();
     }
 
-    /// Notes how the pool is used, before it is told.
+    /// Sets the gauges of the pool, before they are exported.
     pub fn pool(&self, pool: PoolUse, waiting: i64) {
         self.pool.get_or_create(&PoolLabels { state: "in_use" }).set(pool.in_use.into());
         self.pool.get_or_create(&PoolLabels { state: "idle" }).set(pool.idle.into());
@@ -146,5 +146,5 @@ impl Metrics {
     }
 }
 
-/// The status of a request that was never answered, as nginx has it.
-const CLIENT_WENT_AWAY: u16 = 499;
+/// The status that nginx gives to a request whose client closed the connection before the answer.
+const CLIENT_CLOSED_REQUEST: u16 = 499;

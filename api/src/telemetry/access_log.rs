@@ -1,95 +1,38 @@
-//! Logs: one line for each request, and what an operator needs to find out why.
-//!
-//! No line shows a phone number, a secret, a signature, a raw path or the value of a parameter.
+//! One log line for each request, and its metrics.
 
 use std::fmt;
-use std::io::IsTerminal;
 use std::time::Instant;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{HeaderMap, HeaderValue};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use callsweep_core::campaign::{CampaignId, VdnId};
 use callsweep_core::engine::Error;
 use callsweep_core::engine::{Outcome, PurgeReport};
 use callsweep_core::run::Run;
-use callsweep_core::settings::{ApiSettings, LogFormat};
 use tracing::{Span, debug, error, info, info_span};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::answer::{Answer, REQUEST_ID};
+use super::metrics::Metrics;
+use super::trace_parent::TraceParent;
 use crate::auth::Refusal;
 use crate::limits::OverLimit;
-use crate::metrics::Metrics;
-use crate::trace::TraceParent;
 
-/// Sends what is logged and traced, until it is dropped.
-#[derive(Debug)]
-#[must_use]
-pub struct Telemetry {
-    #[cfg(feature = "otlp")]
-    _exporter: Option<crate::otlp::Exporter>,
-}
+/// Carries the id by which the log knows a request, in and out.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Why traces cannot be sent as the settings say.
-#[derive(Debug, thiserror::Error)]
-pub enum TelemetryError {
-    /// Built without it.
-    #[error("api.otlp_endpoint: this binary was built without OTLP; build it with --features otlp")]
-    #[cfg(not(feature = "otlp"))]
-    NotBuilt,
-    /// The exporter's own words.
-    #[error("api.otlp_endpoint: {0}")]
-    #[cfg(feature = "otlp")]
-    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
-}
-
-/// Sends logs to stderr, as `api.log_format` says, and traces to `api.otlp_endpoint`. `RUST_LOG` chooses what is
-/// logged; `info` unless it is set.
-///
-/// # Errors
-/// Traces cannot be sent there.
-pub fn init(settings: &ApiSettings) -> Result<Telemetry, TelemetryError> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
-    let is_terminal = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(is_terminal);
-    let lines = match settings.log_format {
-        LogFormat::Auto if is_terminal => lines.boxed(),
-        LogFormat::Text => lines.boxed(),
-        LogFormat::Auto | LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
-    };
-    let registry = tracing_subscriber::registry().with(filter).with(lines);
-    #[cfg(feature = "otlp")]
-    let (registry, telemetry) = {
-        let exporter = settings.otlp_endpoint.as_deref().map(crate::otlp::Exporter::new).transpose()?;
-        let traces = exporter.as_ref().map(|exporter| tracing_opentelemetry::layer().with_tracer(exporter.tracer()));
-        (registry.with(traces), Telemetry { _exporter: exporter })
-    };
-    #[cfg(not(feature = "otlp"))]
-    let telemetry = match settings.otlp_endpoint {
-        None => Telemetry {},
-        Some(_) => return Err(TelemetryError::NotBuilt),
-    };
-    // An error means that a log is set up already, as in tests that start several servers.
-    let _ = registry.try_init();
-    Ok(telemetry)
-}
-
-/// What one request's line will say, and its metrics. The line is written when this goes, so that a request whose
-/// client went away has one too.
+/// What the line of a request will say, and its metrics. The line is written when this is dropped, so that a request
+/// whose client closed the connection has one too.
 #[derive(Debug)]
 pub struct AccessLog {
     metrics: Metrics,
     request_id: HeaderValue,
     trace: Option<TraceParent>,
     method: String,
-    begun: Instant,
+    started: Instant,
     /// The route's pattern. `None`: no such route.
     pub route: Option<&'static str>,
-    /// The client, once it has proved who it is.
+    /// The client, once it is authenticated.
     pub access_key: Option<String>,
-    /// Whether it still signs by its second secret.
+    /// Whether it still signs with its second secret.
     pub by_previous_secret: bool,
     /// The VDN of the path.
     pub vdn: Option<VdnId>,
@@ -101,12 +44,12 @@ pub struct AccessLog {
     replay_of: Option<i64>,
     /// Why a 401 was answered, which the client is not told.
     refusal: Option<String>,
-    /// HTTP status and result code. `None`: the client was gone before the answer.
+    /// HTTP status and result code. `None`: the client closed the connection before the answer.
     answered: Option<(u16, &'static str)>,
 }
 
 impl AccessLog {
-    /// Starts the clock of a request and settles its id.
+    /// Starts the clock of a request and chooses its id.
     #[must_use]
     pub fn begin(request: &HttpRequest, metrics: &Metrics) -> Self {
         metrics.in_flight.inc();
@@ -115,7 +58,7 @@ impl AccessLog {
             request_id: request_id(request.headers()),
             trace: TraceParent::of(request.headers()),
             method: request.method().as_str().to_owned(),
-            begun: Instant::now(),
+            started: Instant::now(),
             route: None,
             access_key: None,
             by_previous_secret: false,
@@ -140,13 +83,13 @@ impl AccessLog {
         self.request_id.to_str().unwrap_or_default()
     }
 
-    /// Puts the request's id, and its trace's, on what is logged while it works.
+    /// Adds the ids of the request and of its trace to what is logged while it is executed.
     #[must_use]
     pub fn span(&self) -> Span {
         let span = info_span!("request", request_id = self.id(), trace_id = self.trace_id());
         #[cfg(feature = "otlp")]
         if let Some(trace) = self.trace {
-            crate::otlp::adopt(&span, trace);
+            super::otlp::adopt(&span, trace);
         }
         span
     }
@@ -181,20 +124,20 @@ impl AccessLog {
         self.counts = Some([report.run_id, counts.matched, counts.deleted, counts.archived, counts.barred.total()]);
     }
 
-    /// That nothing was done, because this run had done it before.
+    /// That the answer of this earlier run is given again, and nothing was executed.
     pub fn replayed(&mut self, run: &Run) {
         self.replay_of = Some(run.id);
     }
 
     /// What the client is told.
-    pub fn answered(&mut self, answer: &Answer) {
-        self.answered = Some((answer.status.as_u16(), answer.code.as_str()));
+    pub fn answered(&mut self, status: u16, code: &'static str) {
+        self.answered = Some((status, code));
     }
 }
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
-        let took = self.begun.elapsed();
+        let took = self.started.elapsed();
         let route = self.route.unwrap_or("none");
         self.metrics.in_flight.dec();
         self.metrics.request(route, self.answered, took);
@@ -219,7 +162,7 @@ impl Drop for AccessLog {
             archived,
             barred,
             "{}",
-            if self.answered.is_some() { "request" } else { "the client went away" }
+            if self.answered.is_some() { "request" } else { "the client closed the connection" }
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Keys and certificates are read again while the server runs. What cannot be used changes nothing.
+//! Reload of keys and certificates while the server runs. What cannot be used changes nothing.
 
 use std::sync::Arc;
 
@@ -6,12 +6,11 @@ use actix_web::web;
 use callsweep_core::settings::{Settings, SettingsError};
 use tracing::{error, info};
 
+use super::tls::Tls;
 use crate::auth::Keys;
-use crate::delete::Endpoint;
-use crate::replay;
-use crate::tls::Tls;
+use crate::call::{Endpoint, idempotency_key};
 
-/// A hand on a running server. What it does is told in the log and the metrics.
+/// Reloads a running server. The log and the metrics say what was done.
 #[derive(Clone)]
 pub struct Reload {
     pub(crate) endpoint: web::Data<Endpoint>,
@@ -22,7 +21,7 @@ impl Reload {
     /// Takes the keys of new settings, and reads the files of `[api.tls]` again.
     pub fn all(&self, settings: Result<&Settings, &SettingsError>) {
         let keys = settings.map_err(ToString::to_string).and_then(|settings| {
-            replay::check_settings(&settings.api).map_err(|error| error.to_string())?;
+            idempotency_key::check_settings(&settings.api).map_err(|error| error.to_string())?;
             Keys::new(&settings.api).map_err(|error| error.to_string())
         });
         self.endpoint.metrics.reloaded("keys", keys.is_ok());

@@ -1,4 +1,4 @@
-//! How much a client may ask for: token buckets by key and by address, and a ceiling on requests at the same time.
+//! Rate limits: token buckets by access key and by address, and the concurrent requests of a key.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,19 +13,19 @@ use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 /// The limits of the settings, and how far each is used.
-pub struct Limits {
+pub struct RateLimits {
     keys: Option<DefaultKeyedRateLimiter<String>>,
     addresses: Option<DefaultKeyedRateLimiter<IpAddr>>,
-    at_once: Option<NonZeroU32>,
+    concurrency: Option<NonZeroU32>,
     in_flight: Arc<InFlightByKey>,
 }
 
-/// Requests under way, by access key. A key without any has no entry.
+/// Requests in flight, by access key. A key without any has no entry.
 type InFlightByKey = Mutex<HashMap<String, u32>>;
 
-impl fmt::Debug for Limits {
+impl fmt::Debug for RateLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Limits").field("at_once", &self.at_once).finish_non_exhaustive()
+        f.debug_struct("RateLimits").field("concurrency", &self.concurrency).finish_non_exhaustive()
     }
 }
 
@@ -38,14 +38,14 @@ pub struct OverLimit {
     pub wait: Duration,
 }
 
-impl Limits {
-    /// Nothing is used yet.
+impl RateLimits {
+    /// The limits of the settings, with nothing used.
     #[must_use]
     pub fn new(settings: &LimitSettings) -> Self {
         Self {
             keys: bucket(settings.key_per_second, settings.key_burst),
             addresses: bucket(settings.address_per_second, settings.address_burst),
-            at_once: NonZeroU32::new(settings.key_concurrency),
+            concurrency: NonZeroU32::new(settings.key_concurrency),
             in_flight: Arc::default(),
         }
     }
@@ -58,14 +58,14 @@ impl Limits {
         take(self.addresses.as_ref(), &network(address), "address")
     }
 
-    /// Takes a token of a key that has proved itself: nobody can use up the tokens of another. The request counts
-    /// as under way until what is returned goes.
+    /// Takes a token of a key that is authenticated: nobody can use up the tokens of another. The request counts
+    /// as in flight until what is returned is dropped.
     ///
     /// # Errors
-    /// It has none left, or too many of its requests are under way.
+    /// It has none left, or too many of its requests are in flight.
     pub fn take_by_key(&self, access_key: &str) -> Result<InFlight, OverLimit> {
         take(self.keys.as_ref(), &access_key.to_owned(), "key")?;
-        let most = self.at_once.map_or(u32::MAX, NonZeroU32::get);
+        let most = self.concurrency.map_or(u32::MAX, NonZeroU32::get);
         let mut by_key = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         let now = by_key.entry(access_key.to_owned()).or_default();
         if *now >= most {
@@ -75,8 +75,8 @@ impl Limits {
         Ok(InFlight { access_key: access_key.to_owned(), by_key: self.in_flight.clone() })
     }
 
-    /// Forgets those whose buckets are full again: they are as good as new. Called every few seconds, it bounds the
-    /// memory by the clients of that time.
+    /// Drops buckets that are full again, which a new one equals. Called every few seconds, it bounds the memory by the
+    /// clients of that time.
     pub fn forget_full(&self) {
         if let Some(keys) = &self.keys {
             keys.retain_recent();
@@ -106,7 +106,7 @@ fn take<K: Hash + Eq + Clone>(
     bucket.check_key(key).map_err(over)
 }
 
-/// Whose bucket an address draws from: in IPv6 a client has a whole /64.
+/// The network that has one bucket: an IPv6 client has a whole /64.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
@@ -114,7 +114,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// A request under way.
+/// A request in flight.
 #[derive(Debug)]
 pub struct InFlight {
     access_key: String,
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_bucket_holds_its_burst_for_each_by_itself() {
         // One token in a second: none comes back while this runs.
-        let limits = Limits::new(&LimitSettings { address_per_second: 1, address_burst: 3, ..NONE });
+        let limits = RateLimits::new(&LimitSettings { address_per_second: 1, address_burst: 3, ..NONE });
         let take = |address: &str| limits.take_by_address(address.parse().unwrap());
         assert!((0..3).all(|_| take("10.0.0.1").is_ok()));
         let over = take("::ffff:10.0.0.1").unwrap_err();
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn requests_at_the_same_time_are_counted_until_they_end() {
-        let limits = Limits::new(&LimitSettings { key_concurrency: 2, ..NONE });
+        let limits = RateLimits::new(&LimitSettings { key_concurrency: 2, ..NONE });
         let (first, second) = (limits.take_by_key("a").unwrap(), limits.take_by_key("a").unwrap());
         assert_eq!(limits.take_by_key("a").unwrap_err().limit, "key_concurrency");
         drop(first);
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn nothing_is_limited_by_zero() {
-        let limits = Limits::new(&NONE);
+        let limits = RateLimits::new(&NONE);
         let held: Vec<_> = (0..1000).map(|_| limits.take_by_key("a").unwrap()).collect();
         assert_eq!(held.len(), 1000);
         assert!((0..1000).all(|_| limits.take_by_address(IpAddr::from([127, 0, 0, 1])).is_ok()));

@@ -4,19 +4,19 @@ use actix_web::http::header::HeaderMap;
 
 /// A `traceparent` that is sane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TraceParent {
+pub(super) struct TraceParent {
     /// Of the whole trace.
-    pub trace_id: u128,
+    pub(super) trace_id: u128,
     /// Of the client's span.
-    pub span_id: u64,
+    pub(super) span_id: u64,
     /// Whether the client records it.
-    pub sampled: bool,
+    pub(super) sampled: bool,
 }
 
 impl TraceParent {
     /// Reads the header. What is invalid, or there twice, is ignored, as the recommendation demands.
     #[must_use]
-    pub fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let mut given = headers.get_all("traceparent");
         let value = given.next().filter(|_| given.next().is_none())?;
         Self::parse(value.to_str().ok()?)
@@ -34,7 +34,7 @@ impl TraceParent {
 
     /// The id of the trace, as logs show it.
     #[must_use]
-    pub fn trace_id(&self) -> String {
+    pub(super) fn trace_id(&self) -> String {
         format!("{:032x}", self.trace_id)
     }
 }

@@ -1,4 +1,4 @@
-//! Health checks and metrics, on an address of their own (`api.ops_listen`).
+//! Health checks and metrics, on their own address (`api.ops_listen`).
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,11 +14,11 @@ use prometheus_client::registry::Registry;
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::delete::Endpoint;
+use crate::call::Endpoint;
 
 /// What the health checks look at.
 #[derive(Debug)]
-pub struct Health {
+pub(super) struct Health {
     /// With one connection of its own: requests may use up theirs.
     store: Store,
     draining: AtomicBool,
@@ -32,20 +32,20 @@ impl Health {
     ///
     /// # Errors
     /// It cannot be reached.
-    pub fn new(database: &DatabaseSettings, clock: Clock) -> Result<Self, StoreError> {
+    pub(super) fn new(database: &DatabaseSettings, clock: Clock) -> Result<Self, StoreError> {
         let one = DatabaseSettings { pool_size: NonZeroU32::MIN, ..database.clone() };
         let store = Store::open(&one, clock)?.with_patience(READY_WITHIN);
         Ok(Self { store, draining: AtomicBool::new(false) })
     }
 
-    /// From now on new requests should go elsewhere.
-    pub fn start_draining(&self) {
+    /// From now on `/readyz` sends new requests elsewhere.
+    pub(super) fn start_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 }
 
 /// The routes.
-pub fn routes(config: &mut web::ServiceConfig) {
+pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/healthz", web::get().to(healthz))
         .route("/readyz", web::get().to(readyz))
@@ -55,10 +55,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
 /// The format that [`text`] writes; Prometheus takes it without being told.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// All counters and gauges. This asks nobody, so that it answers however busy the database is.
+/// All counters and gauges. It does not use the database, so it answers however busy that is.
 async fn metrics(endpoint: web::Data<Endpoint>, registry: web::Data<Registry>) -> HttpResponse {
-    let gathered = i64::try_from(endpoint.gather.waiting()).unwrap_or(i64::MAX);
-    endpoint.metrics.pool(endpoint.engine.store.pool_use(), endpoint.queue.waiting() + gathered);
+    let executor = &endpoint.executor;
+    endpoint.metrics.pool(executor.engine().store.pool_use(), executor.waiting());
     let mut body = String::new();
     match text::encode(&mut body, &registry) {
         Ok(()) => HttpResponse::Ok().insert_header((CONTENT_TYPE, OPENMETRICS)).body(body),
@@ -74,7 +74,7 @@ async fn healthz() -> HttpResponse {
     HttpResponse::Ok().body("ok\n")
 }
 
-/// The server can do its work: the database is reachable, its schema current, and nobody has asked it to stop.
+/// The server can do its work: the database is reachable, its schema is current, and it is not shutting down.
 async fn readyz(health: web::Data<Health>) -> HttpResponse {
     if health.draining.load(Ordering::Relaxed) {
         return HttpResponse::ServiceUnavailable().body("draining\n");
@@ -85,7 +85,7 @@ async fn readyz(health: web::Data<Health>) -> HttpResponse {
         Ok(Ok(Err(error))) => {
             warn!(%error, "not ready");
             match error {
-                StoreError::Busy { .. } => "the database does not answer: an earlier check still waits\n",
+                StoreError::Busy { .. } => "the database does not answer: an earlier check is still waiting\n",
                 StoreError::SchemaBehind(_) => "the database schema is behind: run `callsweep-worker migrate`\n",
                 StoreError::SchemaNewer { .. } => "the database schema is newer than this version\n",
                 _ => "the database is not reachable\n",

@@ -1,7 +1,7 @@
-//! Open connections, and which of them say nothing whole for too long.
+//! Open connections, and a timeout for those that do not send a whole request.
 //!
-//! actix-web times the head of a connection's first request and the silence between requests. It does not time the head
-//! of a later request: a client could begin one and keep its connection for ever. This does.
+//! actix-web limits the time for the head of a connection's first request and the time between requests. It does not
+//! limit the head of a later request: a client could begin one and keep its connection for ever. This does.
 
 use std::any::Any;
 use std::net::{Shutdown, TcpStream};
@@ -27,14 +27,14 @@ pub struct Connections {
 
 #[derive(Debug)]
 struct Connection {
-    /// A second handle of the socket; actix-web has the first. It goes with the connection's data.
+    /// A second handle of the socket; actix-web has the first. It is dropped with the connection's data.
     socket: TcpStream,
     epoch: Instant,
     /// Milliseconds since the epoch when the last request was answered, or [`BUSY`].
     idle_since: AtomicU64,
 }
 
-/// A request is being answered: its own times hold.
+/// A request is being answered: its own timeouts apply.
 const BUSY: u64 = u64::MAX;
 
 impl Connections {
@@ -44,7 +44,7 @@ impl Connections {
         Self { open: Mutex::default(), epoch: Instant::now(), patience }
     }
 
-    /// Notes a new connection, in its own data.
+    /// Adds a new connection, and to its own data.
     pub(crate) fn add(&self, io: &dyn Any, data: &mut Extensions) {
         let plain = || io.downcast_ref::<net::TcpStream>();
         let tls = || io.downcast_ref::<TlsStream<net::TcpStream>>().map(|stream| stream.get_ref().0);
@@ -56,7 +56,7 @@ impl Connections {
         data.insert(connection);
     }
 
-    /// Closes those that wait for the rest of a request for too long, and forgets those that are gone.
+    /// Closes those that have not sent a whole request for too long, and drops those that are closed.
     pub fn cut_slow(&self) {
         let now = millis(self.epoch.elapsed());
         self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|connection| {
@@ -76,11 +76,11 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(BUSY - 1)
 }
 
-/// While this lives, a request of the connection is being answered.
+/// A request of a connection that is being answered, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Busy(Option<Arc<Connection>>);
+pub(crate) struct ActiveRequest(Option<Arc<Connection>>);
 
-impl Busy {
+impl ActiveRequest {
     pub(crate) fn of(request: &HttpRequest) -> Self {
         let connection = request.conn_data::<Arc<Connection>>().cloned();
         if let Some(connection) = &connection {
@@ -90,7 +90,7 @@ impl Busy {
     }
 }
 
-impl Drop for Busy {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         if let Some(connection) = &self.0 {
             connection.idle_since.store(millis(connection.epoch.elapsed()), Ordering::Relaxed);

@@ -8,7 +8,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::trace::TraceParent;
+use super::trace_parent::TraceParent;
 
 /// Sends what is traced until it is dropped; then it sends the rest.
 #[derive(Debug)]

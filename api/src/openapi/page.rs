@@ -9,7 +9,7 @@ use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use utoipa_swagger_ui::Config;
 
-use crate::connections::Busy;
+use crate::limits::connections::ActiveRequest;
 use crate::openapi;
 
 /// Scripts, styles and calls of this server alone; Swagger UI sets styles and shows pictures of its own.
@@ -28,7 +28,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         let path = format!("/docs/{name}");
         config.service(web::resource(path).guard(guard::fn_guard(is_read)).to(
             move |request: HttpRequest| async move {
-                let _busy = Busy::of(&request);
+                let _active = ActiveRequest::of(&request);
                 file(name)
             },
         ));
@@ -41,21 +41,21 @@ fn is_read(context: &GuardContext<'_>) -> bool {
 
 async fn document(request: HttpRequest) -> HttpResponse {
     static DOCUMENT: LazyLock<String> = LazyLock::new(openapi::json);
-    let _busy = Busy::of(&request);
+    let _active = ActiveRequest::of(&request);
     respond("application/json", DOCUMENT.as_bytes())
 }
 
 /// The page names its parts by relative paths.
 async fn to_page(request: HttpRequest) -> HttpResponse {
-    let _busy = Busy::of(&request);
+    let _active = ActiveRequest::of(&request);
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "docs/")).finish()
 }
 
 fn file(name: &str) -> HttpResponse {
     match name {
-        "" => respond("text/html; charset=utf-8", include_bytes!("page.html").as_slice()),
-        "page.css" => respond("text/css; charset=utf-8", include_bytes!("page.css").as_slice()),
-        "page.js" => respond("text/javascript; charset=utf-8", include_bytes!("page.js").as_slice()),
+        "" => respond("text/html; charset=utf-8", include_bytes!("page/page.html").as_slice()),
+        "page.css" => respond("text/css; charset=utf-8", include_bytes!("page/page.css").as_slice()),
+        "page.js" => respond("text/javascript; charset=utf-8", include_bytes!("page/page.js").as_slice()),
         _ => match utoipa_swagger_ui::serve(name, Arc::new(Config::default())) {
             Ok(Some(file)) => respond(&file.content_type, file.bytes),
             // A test asks for every file: none is missing.

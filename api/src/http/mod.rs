@@ -1,0 +1,6 @@
+//! The listeners: the endpoint with TLS, health checks and metrics, reload and graceful shutdown.
+
+mod ops;
+pub mod reload;
+pub mod server;
+pub mod tls;
