@@ -195,7 +195,8 @@ struct Retries(mpsc::Sender<()>);
 
 impl tracing::Subscriber for Retries {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == "callsweep_core::store::retry"
+        // By the file's own name, so that moving it to another folder does not silence the signal.
+        metadata.target().starts_with("callsweep_core::") && metadata.target().ends_with("::retry")
     }
 
     fn event(&self, _: &tracing::Event<'_>) {
