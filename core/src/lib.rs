@@ -13,6 +13,6 @@ pub mod settings;
 pub mod store;
 
 pub use model::{
-    age, bounds, campaign, criteria, invalid, number, pace, recycle_at, result_code, rules, run, schedule, stop_reason,
-    time_window, walk,
+    age, bounds, campaign, criteria, invalid, number, outcome_code, pace, recycle_at, result_code, rules, run,
+    schedule, stop_reason, time_window, walk,
 };

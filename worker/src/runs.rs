@@ -3,6 +3,7 @@
 use std::fmt;
 
 use callsweep_core::pace::PaceChange;
+use callsweep_core::result_code::ResultCode;
 use callsweep_core::run::{CampaignRun, Run, RunKind, RunState};
 use callsweep_core::settings::Settings;
 use callsweep_core::store::AnyConnection;
@@ -62,14 +63,16 @@ fn say(
     if (action == RunAction::Set) == changes.is_empty() {
         return Err(Failure::usage("set takes changes such as target_chunk=100ms, and nothing else does"));
     }
-    if !RunState::from_column(&run.state).is_some_and(RunState::is_active) {
-        let hint = match run.state.as_str() {
-            "stopped" | "failed" | "interrupted" => format!(". `sweep --resume {id}` goes on with it"),
+    if !run.state.is_active() {
+        let hint = match run.state {
+            RunState::Stopped | RunState::Failed | RunState::Interrupted => {
+                format!(". `sweep --resume {id}` goes on with it")
+            }
             _ => String::new(),
         };
         return Err(Failure::usage(format_args!("run {id} is {}: nobody is working on it{hint}", run.state)));
     }
-    if run.kind == RunKind::Request.as_str() {
+    if run.kind == RunKind::Request {
         return Err(Failure::usage(format_args!("run {id} answers a request: it is over before it could listen")));
     }
     let actor = actor();
@@ -108,7 +111,7 @@ impl fmt::Display for Runs {
                 run.started_at.format("%Y-%m-%d %H:%M:%S").to_string(),
                 run.kind,
                 run.state,
-                run.vdn_id,
+                run.vdn_id.map_or_else(|| "-".to_owned(), |vdn| vdn.to_string()),
                 run.campaign_id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
                 grouped(run.counts.deleted),
                 grouped(run.counts.archived),
@@ -137,7 +140,7 @@ impl fmt::Display for OneRun {
         line("kind", &run.kind)?;
         given(&mut line, "policy", run.policy.as_ref())?;
         line("actor", &run.actor)?;
-        line("VDN", &run.vdn_id)?;
+        given(&mut line, "VDN", run.vdn_id.as_ref())?;
         given(&mut line, "campaign", run.campaign_id.as_ref())?;
         line("criteria", &run.criteria)?;
         line("archive history", &if run.archive_history { "yes" } else { "no" })?;
@@ -162,7 +165,7 @@ impl fmt::Display for OneRun {
         given(&mut line, "idempotency key", run.idempotency_key.as_ref())?;
         given(&mut line, "request id", run.request_id.as_ref())?;
         given(&mut line, "client address", run.client_address.as_ref())?;
-        given(&mut line, "result code", run.result_code.as_ref())?;
+        given(&mut line, "result code", run.result_code.map(ResultCode::as_str).as_ref())?;
         if *pace != PaceChange::default() {
             line("pace set to", &serde_json::to_string(pace).unwrap_or_default())?;
         }

@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use callsweep_core::bounds::Exceeded;
 use callsweep_core::engine::Error;
 use callsweep_core::engine::{Outcome, PurgeReport};
+use callsweep_core::outcome_code::OutcomeCode;
 use callsweep_core::result_code::ResultCode;
 use callsweep_core::run::{Run, RunState};
 use callsweep_core::stop_reason::StopReason;
@@ -51,17 +52,18 @@ fn answer_to_report(report: &PurgeReport) -> Answer {
 
 /// The first answer to a request, from its row of the ledger.
 fn answer_again(run: &Run) -> Answer {
-    let (code, counts) = (first_code(run), run.counts);
-    let answer = Answer::of(code, counts.deleted);
-    let began_to_execute = StopReason::CampaignExecuting.to_string();
-    let is_state = |state: RunState| run.state == state.as_str();
+    // A run that ended by an error may have no code.
+    let code = run.result_code.unwrap_or(ResultCode::DatabaseError);
+    let answer = Answer::of(code, run.counts.deleted);
+    let is_executing = match run.outcome_code {
+        Some(outcome) => outcome == OutcomeCode::CampaignExecuting,
+        // Written by a server of 0.1.0 that still runs on the new schema.
+        None => run.state == RunState::Refused && code == ResultCode::StateForbids,
+    };
     match code {
-        ResultCode::StateForbids if is_state(RunState::Refused) => answer.with(Detail::CampaignExecuting),
-        _ if is_state(RunState::Stopped) && run.stop_reason.as_ref() == Some(&began_to_execute) => {
-            answer.with(Detail::CampaignExecuting)
-        }
-        ResultCode::Success | ResultCode::StateForbids if counts.barred.total() > 0 => {
-            answer.with(Detail::Stayed(counts.barred))
+        _ if is_executing => answer.with(Detail::CampaignExecuting),
+        ResultCode::Success | ResultCode::StateForbids if run.counts.barred.total() > 0 => {
+            answer.with(Detail::Stayed(run.counts.barred))
         }
         _ => answer,
     }
@@ -79,10 +81,4 @@ fn answer_to_error(error: &Error, deleted: i64) -> Answer {
         Error::Store(error) if error.is_busy() && deleted == 0 => busy(),
         _ => answer,
     }
-}
-
-/// The code that the first answer had.
-fn first_code(run: &Run) -> ResultCode {
-    let code = run.result_code.as_deref();
-    ResultCode::ALL.iter().copied().find(|known| Some(known.as_str()) == code).unwrap_or(ResultCode::DatabaseError)
 }

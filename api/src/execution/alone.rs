@@ -53,17 +53,15 @@ fn answer_of_the_first(engine: &Engine, new: &NewRun) -> Result<RequestOutcome, 
             },
         };
         let is_dead = run.heartbeat_at < engine.store.clock().timestamp() - runs::DEAD_AFTER;
-        match RunState::from_column(&run.state) {
-            Some(state)
-                if matches!(state, RunState::Interrupted | RunState::Failed) || state.is_active() && is_dead =>
-            {
+        match run.state {
+            state if matches!(state, RunState::Interrupted | RunState::Failed) || state.is_active() && is_dead => {
                 match resume(engine, run.id, new.bounds, &mut Control::unattended()) {
                     // Another copy was faster.
                     Err(Error::NotResumable { .. }) => {}
                     resumed => return Ok(outcome(resumed)),
                 }
             }
-            Some(state) if state.is_active() => {}
+            state if state.is_active() => {}
             _ => return Ok(RequestOutcome::Replayed(run)),
         }
         if started.elapsed() > PATIENCE {
@@ -101,7 +99,7 @@ fn find_first(engine: &Engine, new: &NewRun) -> Result<First, Error> {
 
 /// Whether the ledger's run is the call that a new signature asks for.
 fn is_same_call(run: &Run, new: &NewRun) -> bool {
-    let target = new.targets.first().map(|target| (target.vdn_id.get(), Some(target.campaign_id.get())));
+    let target = new.targets.first().map(|target| (Some(target.vdn_id), Some(target.campaign_id)));
     target == Some((run.vdn_id, run.campaign_id))
         && run.archive_history == new.archive_history
         && serde_json::to_value(&new.criteria).is_ok_and(|criteria| criteria == run.criteria)

@@ -23,7 +23,7 @@ pub(super) fn schemas(components: ComponentsBuilder) -> ComponentsBuilder {
         .schema(
             ANSWER,
             members(
-                ResultCode::ALL,
+                &ResultCode::ALL,
                 "The five members of the page. returnCode and returnDesc repeat the first two.",
                 None,
             ),

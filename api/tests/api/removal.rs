@@ -1,6 +1,8 @@
 //! Calls that remove numbers: what they answer, and what is left.
 
+use callsweep_core::campaign::{CampaignId, VdnId};
 use callsweep_core::number::{Called, NumberStatus};
+use callsweep_core::result_code::ResultCode;
 use callsweep_core::rules::OngoingTask;
 use callsweep_core::store::runs::{self, RunFilter};
 use callsweep_core::store::schema::call_data_history;
@@ -126,9 +128,10 @@ on_each_backend! {
         let found = runs::list(&mut server.store.connection().unwrap(), &RunFilter::default()).unwrap();
         let [run] = found.as_slice() else { panic!("not one run: {found:?}") };
         assert_eq!((run.kind.as_str(), run.actor.as_str(), run.state.as_str()), ("request", "globalaktest", "succeeded"));
-        assert_eq!((run.vdn_id, run.campaign_id, run.archive_history), (1, Some(CAMPAIGN), true));
+        let (vdn, campaign) = (run.vdn_id.map(VdnId::get), run.campaign_id.map(CampaignId::get));
+        assert_eq!((vdn, campaign, run.archive_history), (Some(1), Some(CAMPAIGN), true));
         assert_eq!((run.counts.matched, run.counts.deleted, run.counts.archived, run.counts.barred.total()), (1, 1, 1, 0));
-        assert_eq!(run.result_code.as_deref(), Some(DONE));
+        assert_eq!(run.result_code.map(ResultCode::as_str), Some(DONE));
     }
 
     fn a_database_that_fails_is_told_without_its_words(db) {

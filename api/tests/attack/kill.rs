@@ -14,6 +14,7 @@ use callsweep_core::campaign::{CampaignId, CampaignStatus};
 use callsweep_core::clock::Clock;
 use callsweep_core::number::{CustomField, NewNumber, NumberStatus};
 use callsweep_core::run::Run;
+use callsweep_core::run::RunState;
 use callsweep_core::store::AnyConnection;
 use callsweep_testkit::attack::{Attack, let_a_minute_pass, times};
 use callsweep_testkit::on_each_backend;
@@ -137,7 +138,7 @@ fn compare(attack: &mut Attack, believed: &BTreeMap<String, i64>, runs: &[Run]) 
     }
     for (id, count) in believed {
         let run = ledger.get(id);
-        let is_there = run.is_some_and(|run| run.state == "succeeded" && run.counts.deleted == *count);
+        let is_there = run.is_some_and(|run| run.state == RunState::Succeeded && run.counts.deleted == *count);
         attack.holds(is_there, || format!("request {id} was told {count}; the ledger has {run:?}"));
     }
 }

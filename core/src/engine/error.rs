@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::model::campaign::{CampaignId, VdnId};
 use crate::model::invalid::InvalidParameter;
+use crate::model::outcome_code::OutcomeCode;
 use crate::model::result_code::ResultCode;
 use crate::store::db::StoreError;
 
@@ -137,6 +138,24 @@ impl From<&Error> for ResultCode {
             Error::NotRestorable { .. } => Self::ParameterError,
             Error::Locked { .. } | Error::IntoExecuting(_) | Error::Clash(_) => Self::StateForbids,
             Error::HistoryDrift(_) | Error::Campaigns { .. } | Error::Store(_) => Self::DatabaseError,
+        }
+    }
+}
+
+impl From<&Error> for OutcomeCode {
+    fn from(error: &Error) -> Self {
+        match error {
+            Error::InvalidParameter(_) => Self::InvalidParameter,
+            Error::NoSuchCampaign { .. } => Self::NoSuchCampaign,
+            Error::CampaignExecuting | Error::IntoExecuting(_) => Self::CampaignExecuting,
+            Error::Bound(_) => Self::BoundExceeded,
+            Error::Locked { .. } => Self::CampaignLocked,
+            Error::KeyTaken(_) => Self::KeyTaken,
+            Error::HistoryDrift(_) => Self::HistoryDrift,
+            Error::NotResumable { .. } | Error::NotRestorable { .. } => Self::NotPossible,
+            Error::Clash(_) => Self::Clash,
+            Error::Campaigns { .. } => Self::CampaignsFailed,
+            Error::Store(_) => Self::Database,
         }
     }
 }

@@ -67,7 +67,7 @@ impl OpenRun<'_> {
 
     fn enter(&mut self, state: RunState, by: Option<String>) -> Result<(), Error> {
         let mut next = self.books.clone();
-        next.run.state = state.as_str().to_owned();
+        next.run.state = state;
         next.run.throttled_by = by;
         next.run.heartbeat_at = self.engine.store.clock().timestamp();
         self.save(next)?;

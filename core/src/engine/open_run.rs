@@ -48,7 +48,7 @@ impl<'a> OpenRun<'a> {
     }
 
     pub(crate) fn is_request(&self) -> bool {
-        self.books.run.kind == RunKind::Request.as_str()
+        self.books.run.kind == RunKind::Request
     }
 
     pub(crate) fn patience(&self) -> Duration {
@@ -96,7 +96,7 @@ impl<'a> OpenRun<'a> {
         // The last chunk of a request has said so already; a run whose key is taken has no row.
         let is_told = matches!(outcome, Outcome::Failed(Error::Store(StoreError::KeyTaken)))
             || self.books.saved
-                && (&last.run.state, &last.run.result_code) == (&self.books.run.state, &self.books.run.result_code);
+                && (last.run.state, last.run.result_code) == (self.books.run.state, self.books.run.result_code);
         if is_told {
             return outcome;
         }
@@ -139,7 +139,8 @@ impl<'a> OpenRun<'a> {
     pub(crate) fn close_campaign(&mut self, outcome: &Outcome) -> Result<(), StoreError> {
         let mut next = self.books.clone();
         if let Some(row) = &mut next.campaign {
-            row.state = outcome.state().as_str().to_owned();
+            row.state = outcome.state();
+            row.outcome_code = Some(outcome.code());
             (row.stop_reason, row.error) = match outcome {
                 Outcome::Failed(_) => (None, outcome.reason()),
                 _ => (outcome.reason().as_deref().map(fit_stop_reason), None),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::engine::error::Error;
 use crate::model::campaign::CampaignId;
+use crate::model::outcome_code::OutcomeCode;
 use crate::model::result_code::ResultCode;
 use crate::model::run::{Counts, RunState, Target};
 use crate::model::stop_reason::StopReason;
@@ -35,13 +36,23 @@ impl Outcome {
         }
     }
 
+    /// The code that decisions read.
+    #[must_use]
+    pub fn code(&self) -> OutcomeCode {
+        match self {
+            Self::Succeeded => OutcomeCode::Succeeded,
+            Self::Stopped(reason) => reason.into(),
+            Self::Refused(error) | Self::Failed(error) => error.into(),
+        }
+    }
+
     /// How the run's row says it.
     pub(crate) fn run_end(&self, result_code: Option<ResultCode>) -> RunEnd {
         let (stop_reason, error) = match self {
             Self::Failed(error) => (None, Some(error.to_string())),
             other => (other.reason(), None),
         };
-        RunEnd { state: self.state(), stop_reason, error, result_code }
+        RunEnd { state: self.state(), outcome: self.code(), stop_reason, error, result_code }
     }
 
     /// Why it is not a success.
@@ -90,12 +101,12 @@ impl CampaignReport {
         let ms = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
         Self {
             target,
-            state: RunState::from_column(&row.state).unwrap_or(RunState::Planned),
+            state: row.state,
             reason: None,
             counts: row.counts(),
             chunks: row.chunks,
             retries: row.retries,
-            walk: row.walk.as_deref().and_then(Walk::from_column),
+            walk: row.walk,
             sql: ms(row.sql_ms),
             throttled: ms(row.throttled_ms),
             first_chunk: Duration::ZERO,

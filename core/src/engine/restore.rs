@@ -10,8 +10,7 @@ use crate::engine::history_chunks::{Break, HistoryReport, PREVIEW_WINDOW, take_a
 use crate::engine::open_run::{OpenRun, beside_a_heartbeat};
 use crate::engine::report::Outcome;
 use crate::failpoint::fail_point;
-use crate::model::campaign::{CampaignId, VdnId};
-use crate::model::run::{Counts, Run, RunKind, RunState, Target};
+use crate::model::run::{Counts, RestoreCriteria, Run, RunKind, RunState, Target};
 use crate::model::stop_reason::StopReason;
 use crate::store::db::{StoreError, storage};
 use crate::store::ledger::leases::Lease;
@@ -100,7 +99,8 @@ pub fn restore(engine: &Engine, wish: &Restore, control: &mut Control<'_>) -> Re
         policy: None,
         actor: &wish.actor,
         targets: &targets,
-        criteria: format!(r#"{{"restoredRun":{}}}"#, wish.run_id),
+        criteria: serde_json::to_string(&RestoreCriteria { restored_run: wish.run_id })
+            .map_err(|error| StoreError::Unreadable(format!("the criteria of the restore: {error}")))?,
         archive_history: false,
     };
     let row = RunRow::opened(store.ids().next_id(), origin, now);
@@ -132,7 +132,7 @@ fn find_source(engine: &Engine, run_id: i64) -> Result<(Run, Vec<Target>), Error
     if leases::is_alive(&run, now) {
         return Err(refuse(format!("it is {}; wait until it has ended, or cancel it", run.state)));
     }
-    if [RunKind::Restore, RunKind::Prune].iter().any(|kind| kind.as_str() == run.kind) {
+    if matches!(run.kind, RunKind::Restore | RunKind::Prune) {
         return Err(refuse(format!("it is a {}: only runs that archive can be taken back", run.kind)));
     }
     let left = run.counts.archived - run.restored - run.pruned;
@@ -148,15 +148,12 @@ fn find_source(engine: &Engine, run_id: i64) -> Result<(Run, Vec<Target>), Error
             ),
         }));
     }
-    let target = |vdn: i32, campaign: i64| -> Result<Target, Error> {
-        Ok(Target { vdn_id: VdnId::try_from(i64::from(vdn))?, campaign_id: CampaignId::try_from(campaign)? })
-    };
-    let targets = if let Some(campaign) = run.campaign_id {
-        vec![target(run.vdn_id, campaign)?]
+    let targets = if let (Some(vdn_id), Some(campaign_id)) = (run.vdn_id, run.campaign_id) {
+        vec![Target { vdn_id, campaign_id }]
     } else {
         let rows = runs::campaigns(&mut conn, run_id)?;
         let archived = rows.iter().filter(|row| row.counts.archived > 0);
-        archived.map(|row| target(row.vdn_id, row.campaign_id)).collect::<Result<_, _>>()?
+        archived.map(|row| Target { vdn_id: row.vdn_id, campaign_id: row.campaign_id }).collect()
     };
     Ok((run, targets))
 }
@@ -234,7 +231,7 @@ fn under_leases(
         return Ok(Outcome::Refused(Error::Clash(clashes)));
     }
     for (target, row) in targets.iter().zip(rows) {
-        run.books.campaign = Some(CampaignRow { state: RunState::Running.as_str().to_owned(), ..row });
+        run.books.campaign = Some(CampaignRow { state: RunState::Running, ..row });
         let stopped = one_campaign(run, wish, *target, control);
         let outcome = match stopped {
             Ok(None) => Outcome::Succeeded,

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::engine::error::Error;
 use crate::model::rules::Barred;
-use crate::model::run::{RunKind, RunState};
+use crate::model::run::{RestoreCriteria, RunKind};
 use crate::store::db::{AnyConnection, Store};
 use crate::store::ledger::runs::DEAD_AFTER;
 use crate::store::ledger::{RunRow, runs};
@@ -181,12 +181,11 @@ struct Ledger {
 impl Ledger {
     /// Notes a run that has been at work since the look began. It came after those that it changes, and is met after them.
     fn at_work(&mut self, run: &RunRow) {
-        match RunKind::from_column(&run.kind) {
-            Some(RunKind::Prune) => self.prune = Some(run.id),
-            Some(RunKind::Restore) => {
-                let criteria: Option<serde_json::Value> = serde_json::from_str(&run.criteria).ok();
-                self.restored
-                    .extend(criteria.and_then(|json| json["restoredRun"].as_i64()).map(|source| (source, run.id)));
+        match run.kind {
+            RunKind::Prune => self.prune = Some(run.id),
+            RunKind::Restore => {
+                let criteria = serde_json::from_str::<RestoreCriteria>(&run.criteria).ok();
+                self.restored.extend(criteria.map(|criteria| (criteria.restored_run, run.id)));
             }
             _ => {}
         }
@@ -210,7 +209,7 @@ fn ledger(
             let run = &account.0;
             report.runs += 1;
             let rows = archived.remove(&run.id).unwrap_or(0);
-            let is_active = RunState::from_column(&run.state).is_some_and(RunState::is_active);
+            let is_active = run.state.is_active();
             if is_active || run.heartbeat_at >= since {
                 found.at_work(run);
             }
@@ -254,7 +253,7 @@ fn agrees_by_now(conn: &mut AnyConnection, run_id: i64) -> Result<bool, Error> {
     };
     let mut rows = 0;
     for campaign_id in campaigns {
-        rows += Scope { campaign_id, which: Which::OfRun(run_id) }.count(conn)?;
+        rows += Scope { campaign_id: campaign_id.get(), which: Which::OfRun(run_id) }.count(conn)?;
     }
     Ok(rows == run.archived - run.restored - run.pruned)
 }
@@ -268,7 +267,7 @@ fn adds_up(account: &Account, report: &mut Report) {
         unknown_status: run.barred_unknown_status,
     };
     let RunRow { id, matched, deleted, archived, barred, .. } = run;
-    let is_restore = run.kind == RunKind::Restore.as_str();
+    let is_restore = run.kind == RunKind::Restore;
     // A restore deletes nothing: what matched is what came back.
     if !is_restore && *matched != deleted + barred {
         report.add(Check::RunAddsUp, format!("run {id}: matched {matched} is not deleted {deleted} + barred {barred}"));
@@ -299,7 +298,7 @@ fn adds_up(account: &Account, report: &mut Report) {
 
 /// Whether a run's row is the sum of the rows of its campaigns, where it has some.
 fn is_sum((run, sums, rows): &Account) -> bool {
-    let has_none = [RunKind::Request, RunKind::Prune].iter().any(|kind| kind.as_str() == run.kind);
+    let has_none = matches!(run.kind, RunKind::Request | RunKind::Prune);
     has_none && *rows == 0 || own(run) == *sums
 }
 

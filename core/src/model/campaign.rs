@@ -2,13 +2,20 @@
 
 use std::fmt;
 
+use diesel::deserialize::FromSqlRow;
+use diesel::expression::AsExpression;
+use diesel::sql_types::{BigInt, Integer};
 use serde::{Deserialize, Serialize};
 
+use crate::model::column::number_column;
 use crate::model::invalid::{InvalidParameter, Problem};
 
 /// A VDN ("virtual directory number"): the tenant a campaign belongs to. 1 to 9999 (page, table 1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, AsExpression, FromSqlRow,
+)]
 #[serde(try_from = "i64", into = "i64")]
+#[diesel(sql_type = Integer)]
 pub struct VdnId(i32);
 
 impl VdnId {
@@ -41,6 +48,9 @@ impl TryFrom<i64> for VdnId {
     }
 }
 
+number_column!(VdnId, Integer, i32);
+number_column!(CampaignId, BigInt, i64);
+
 impl From<VdnId> for i64 {
     fn from(vdn: VdnId) -> Self {
         Self::from(vdn.0)
@@ -48,8 +58,11 @@ impl From<VdnId> for i64 {
 }
 
 /// The id of a campaign: 1 or above, 64 bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, AsExpression, FromSqlRow,
+)]
 #[serde(try_from = "i64", into = "i64")]
+#[diesel(sql_type = BigInt)]
 pub struct CampaignId(i64);
 
 impl CampaignId {

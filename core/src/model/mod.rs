@@ -3,9 +3,11 @@
 pub mod age;
 pub mod bounds;
 pub mod campaign;
+mod column;
 pub mod criteria;
 pub mod invalid;
 pub mod number;
+pub mod outcome_code;
 pub mod pace;
 pub(crate) mod position;
 pub mod recycle_at;

@@ -1,7 +1,11 @@
 //! The result codes of the vendor's page, table 5, and the one match that maps errors to them.
 
+use diesel::deserialize::FromSqlRow;
+use diesel::expression::AsExpression;
+use diesel::sql_types::Text;
 use serde::{Serialize, Serializer};
 
+use crate::model::column::text_column_sql;
 use crate::model::invalid::{InvalidParameter, Problem};
 
 /// A language for the text of a code: the header `locale`.
@@ -17,7 +21,8 @@ pub enum Locale {
 macro_rules! result_codes {
     ($($(#[$doc:meta])* $variant:ident = $code:literal, $en:literal, $zh:literal;)*) => {
         /// A result code of the page.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, AsExpression, FromSqlRow)]
+        #[diesel(sql_type = Text)]
         pub enum ResultCode {
             $(
                 $(#[$doc])*
@@ -28,7 +33,7 @@ macro_rules! result_codes {
 
         impl ResultCode {
             /// Every code, in the order of the page, success first.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+            pub const ALL: [Self; [$($code),*].len()] = [$(Self::$variant),*];
 
             /// The code as it travels.
             #[must_use]
@@ -106,6 +111,8 @@ result_codes! {
         "The number of parameters cannot exceed the specified number.",
         "参数个数不能超过指定个数。";
 }
+
+text_column_sql!(ResultCode);
 
 impl Serialize for ResultCode {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

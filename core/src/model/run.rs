@@ -1,17 +1,23 @@
 //! A run: one removal, from one campaign or several, as the ledger (`purge_run`) accounts for it.
 
-use std::fmt;
-
 use chrono::NaiveDateTime;
+use diesel::deserialize::FromSqlRow;
+use diesel::expression::AsExpression;
+use diesel::sql_types::Text;
 use serde::{Deserialize, Serialize};
 
 use crate::model::bounds::Bounds;
 use crate::model::campaign::{CampaignId, VdnId};
+use crate::model::column::text_column;
 use crate::model::criteria::Criteria;
+use crate::model::outcome_code::OutcomeCode;
+use crate::model::result_code::ResultCode;
 use crate::model::rules::Barred;
+use crate::model::walk::Walk;
 
 /// Who asked for a run, by which way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
 #[serde(rename_all = "snake_case")]
 pub enum RunKind {
     /// A call of the endpoint.
@@ -33,7 +39,8 @@ pub enum RunKind {
 ///               |-> succeeded, refused, failed
 /// planned, running, throttled, paused, stopping -> interrupted -> running (--resume)
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     /// In the ledger; nothing has been looked at yet.
@@ -70,40 +77,14 @@ impl RunState {
     }
 }
 
-macro_rules! column_text {
-    ($type:ident { $($variant:ident = $text:literal),* $(,)? }) => {
-        impl $type {
-            /// Every one of them.
-            pub const ALL: [Self; [$($text),*].len()] = [$(Self::$variant),*];
-
-            /// The text in the ledger's column.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text,)* }
-            }
-
-            /// Reads the ledger's column. `None` when another version of Callsweep wrote it.
-            #[must_use]
-            pub fn from_column(text: &str) -> Option<Self> {
-                match text { $($text => Some(Self::$variant),)* _ => None }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
-column_text!(RunKind {
+text_column!(RunKind {
     Request = "request",
     Policy = "policy",
     Manual = "manual",
     Restore = "restore",
     Prune = "prune",
 });
-column_text!(RunState {
+text_column!(RunState {
     Planned = "planned",
     Running = "running",
     Throttled = "throttled",
@@ -199,14 +180,16 @@ impl std::ops::AddAssign for Counts {
 #[allow(missing_docs, reason = "the members are the columns of purge_run, described in its migration")]
 pub struct Run {
     pub id: i64,
-    pub kind: String,
+    pub kind: RunKind,
     pub policy: Option<String>,
     pub actor: String,
-    pub vdn_id: i32,
-    pub campaign_id: Option<i64>,
+    /// `None`: campaigns of several VDNs, or history of any.
+    pub vdn_id: Option<VdnId>,
+    /// `None`: several campaigns.
+    pub campaign_id: Option<CampaignId>,
     pub criteria: serde_json::Value,
     pub archive_history: bool,
-    pub state: String,
+    pub state: RunState,
     #[serde(flatten)]
     pub counts: Counts,
     pub chunks: i64,
@@ -214,12 +197,16 @@ pub struct Run {
     pub started_at: NaiveDateTime,
     pub heartbeat_at: NaiveDateTime,
     pub finished_at: Option<NaiveDateTime>,
+    /// How it ended. `None`: it has not ended, or an earlier version of Callsweep did not say.
+    pub outcome_code: Option<OutcomeCode>,
+    /// For people.
     pub stop_reason: Option<String>,
+    /// For people.
     pub error: Option<String>,
     pub throttled_by: Option<String>,
     pub request_key: Option<String>,
     pub idempotency_key: Option<String>,
-    pub result_code: Option<String>,
+    pub result_code: Option<ResultCode>,
     pub request_id: Option<String>,
     pub client_address: Option<String>,
     pub owner: String,
@@ -232,10 +219,11 @@ pub struct Run {
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the members are the columns of purge_run_campaign, described in its migration")]
 pub struct CampaignRun {
-    pub campaign_id: i64,
-    pub vdn_id: i32,
-    pub state: String,
-    pub walk: Option<String>,
+    pub campaign_id: CampaignId,
+    pub vdn_id: VdnId,
+    pub state: RunState,
+    #[serde(serialize_with = "walk_column")]
+    pub walk: Option<Walk>,
     #[serde(flatten)]
     pub counts: Counts,
     pub chunks: i64,
@@ -244,6 +232,21 @@ pub struct CampaignRun {
     pub throttled_ms: i64,
     pub slowest_chunk_ms: i64,
     pub cursor: Option<String>,
+    pub outcome_code: Option<OutcomeCode>,
     pub stop_reason: Option<String>,
     pub error: Option<String>,
+}
+
+/// As the column holds it; in the report of a sweep the walk is in words.
+#[allow(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "the form that serde wants")]
+fn walk_column<S: serde::Serializer>(walk: &Option<Walk>, serializer: S) -> Result<S::Ok, S::Error> {
+    walk.map(Walk::as_str).serialize(serializer)
+}
+
+/// What the criteria of a restore say, as the ledger keeps them.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreCriteria {
+    /// The run whose numbers come back.
+    pub restored_run: i64,
 }

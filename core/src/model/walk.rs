@@ -2,13 +2,18 @@
 
 use std::fmt;
 
+use diesel::deserialize::FromSqlRow;
+use diesel::expression::AsExpression;
+use diesel::sql_types::Text;
 use serde::Serialize;
 
+use crate::model::column::text_column_sql;
 use crate::model::criteria::Criteria;
 use crate::model::position::Position;
 
 /// Which index leads through the campaign.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
 pub enum Walk {
     /// Windows over (campaign_id, id): for recycle filters that match much of the campaign.
     PrimaryKey,
@@ -55,12 +60,6 @@ impl Walk {
             Position::RecycleTime(..) => Self::RecycleTime,
         }
     }
-
-    /// The column `purge_run_campaign.walk`. `None` when another version of Callsweep wrote it.
-    #[must_use]
-    pub fn from_column(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|walk| walk.as_str() == text)
-    }
 }
 
 impl fmt::Display for Walk {
@@ -80,3 +79,5 @@ impl Serialize for Walk {
         serializer.collect_str(self)
     }
 }
+
+text_column_sql!(Walk);

@@ -110,7 +110,7 @@ impl Attack {
                     format!("run {id}: history has {archived} of its numbers, the ledger {counts:?}")
                 });
                 // What a restore took back was not deleted.
-                let adds_up = run.kind == RunKind::Restore.as_str()
+                let adds_up = run.kind == RunKind::Restore
                     || counts.matched == counts.deleted + counts.barred.total()
                         && counts.archived == if run.archive_history { counts.deleted } else { 0 };
                 self.holds(adds_up, || format!("run {id} does not add up: {counts:?}"));

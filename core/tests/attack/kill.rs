@@ -15,6 +15,8 @@ use callsweep_core::engine::restore::{Restore, restore};
 use callsweep_core::engine::{Control, Outcome, Progress};
 use callsweep_core::failpoint;
 use callsweep_core::run::Run;
+use callsweep_core::run::RunKind;
+use callsweep_core::run::RunState;
 use callsweep_core::settings::DatabaseSettings;
 use callsweep_core::store::{AnyConnection, Backend, Store, runs};
 use callsweep_testkit::attack::{Attack, times};
@@ -192,7 +194,7 @@ on_each_backend! {
                 if let Some(run) = newest {
                     nothing_is_skipped(&mut attack, &mut conn, campaign, run);
                 }
-                if ended.by_itself || newest.is_some_and(|run| run.state == "succeeded") {
+                if ended.by_itself || newest.is_some_and(|run| run.state == RunState::Succeeded) {
                     break;
                 }
                 attack.fault(&describe(point));
@@ -201,7 +203,7 @@ on_each_backend! {
             }
             let last = attack.promises(&mut conn, campaign, &before).swap_remove(0);
             let engine = engine(db.store_at(clock_ahead(minutes + 1)), 500);
-            if last.state != "succeeded" {
+            if last.state != RunState::Succeeded {
                 let report = resume_with_progress(&engine, last.id, |_| ());
                 assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
                 ledger_of(&mut conn, &report);
@@ -251,7 +253,7 @@ on_each_backend! {
                 assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
             }
             let runs = attack.promises(&mut conn, campaign, &before);
-            let back: i64 = runs.iter().filter(|run| run.kind == "restore").map(|run| run.counts.matched).sum();
+            let back: i64 = runs.iter().filter(|run| run.kind == RunKind::Restore).map(|run| run.counts.matched).sum();
             let source = ledger(&mut conn, source);
             attack.holds((source.restored, back) == (source.counts.archived, source.counts.archived), || {
                 format!("{} of {} were restored; the restores took {back}", source.restored, source.counts.archived)

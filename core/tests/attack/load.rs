@@ -12,6 +12,7 @@ use callsweep_core::engine::{
     Control, Engine, Outcome, PurgeReport, Together, goes_together, purge, purge_together, resume, settle,
 };
 use callsweep_core::number::NewNumber;
+use callsweep_core::run::RunState;
 use callsweep_core::run::{NewRun, Run, RunKind};
 use callsweep_core::store::{AnyConnection, Store, runs};
 use callsweep_testkit::attack::Attack;
@@ -196,7 +197,7 @@ fn until_answered(engine: &Engine, run: &NewRun, mut done: Result<PurgeReport, E
                 return Ok(Answer { criteria, run_id, deleted: counts.deleted, once });
             }
             Err(Error::KeyTaken(key)) => match find(engine, &key) {
-                Some(Run { state, id, counts, .. }) if state == "succeeded" => {
+                Some(Run { state: RunState::Succeeded, id, counts, .. }) => {
                     return Ok(Answer { criteria, run_id: id, deleted: counts.deleted, once });
                 }
                 Some(Run { id, .. }) => {
@@ -228,12 +229,14 @@ pub(crate) fn check(
 ) {
     let runs = attack.promises(conn, campaign, before);
     attack.holds(reported.failed.is_empty(), || format!("{:?}", reported.failed));
-    let ended = reported.sweep.as_ref().map(|report| (report.run_id, "succeeded", report.counts, report.chunks));
-    let is_so = |run: &Run| ended == Some((run.id, &run.state, run.counts, run.chunks));
+    let ended =
+        reported.sweep.as_ref().map(|report| (report.run_id, RunState::Succeeded, report.counts, report.chunks));
+    let is_so = |run: &Run| ended == Some((run.id, run.state, run.counts, run.chunks));
     attack.holds(runs.iter().any(is_so), || format!("the sweep received {ended:?}, the ledger has {runs:?}"));
     for answer in &reported.answers {
-        let is_it =
-            |run: &&Run| run.state == "succeeded" && (run.id, run.counts.deleted) == (answer.run_id, answer.deleted);
+        let is_it = |run: &&Run| {
+            run.state == RunState::Succeeded && (run.id, run.counts.deleted) == (answer.run_id, answer.deleted)
+        };
         let asked: Vec<&Run> = runs.iter().filter(|run| run.criteria == answer.criteria).collect();
         let holds = asked.iter().copied().any(|run| is_it(&run)) && (asked.len() == 1 || !answer.once);
         attack.holds(holds, || format!("a client received {answer:?}, the ledger has {asked:?}"));

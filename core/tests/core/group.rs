@@ -67,7 +67,7 @@ fn assert_consistent(db: &TestDatabase, engine: &Engine, results: &[Together]) {
     for report in reports {
         let row = ledger_of(&mut conn, report);
         assert_eq!(
-            (row.state.as_str(), row.result_code.as_deref()),
+            (row.state.as_str(), row.result_code.map(ResultCode::as_str)),
             ("succeeded", Some(report.result_code().as_str()))
         );
         assert!(row.finished_at.is_some());

@@ -7,6 +7,7 @@ use callsweep_core::engine::restore::{Restore, preview, restore};
 use callsweep_core::engine::{Control, Engine, Gate, Outcome, Progress};
 use callsweep_core::number::NewNumber;
 use callsweep_core::rules::OngoingTask;
+use callsweep_core::run::RunState;
 use callsweep_core::run::{NewRun, RunKind, Target};
 use callsweep_core::stop_reason::StopReason;
 use callsweep_core::store::campaigns;
@@ -121,7 +122,7 @@ on_each_backend! {
         let Outcome::Refused(Error::Clash(clashes)) = report.outcome else { panic!("{:?}", report.outcome) };
         assert_eq!(Some(Error::Clash(clashes).to_string()), seen.refused);
         assert_eq!((report.numbers, tables::ids(&mut conn, campaign).len()), (0, 30));
-        assert_eq!(ledger(&mut conn, report.run_id).state, "refused");
+        assert_eq!(ledger(&mut conn, report.run_id).state, RunState::Refused);
         assert_eq!(ledger(&mut conn, swept).restored, 0);
         // When these rows are removed, the restore works.
         execute(&mut conn, "DELETE FROM call_data WHERE campaign_id = 1 AND id > 30");

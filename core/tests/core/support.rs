@@ -159,7 +159,7 @@ pub(crate) fn ledger_of(conn: &mut AnyConnection, report: &PurgeReport) -> Run {
 pub(crate) fn assert_sums(row: &Run) {
     let counts = row.counts;
     // Numbers that a restore moves are not deleted.
-    if row.kind != RunKind::Restore.as_str() {
+    if row.kind != RunKind::Restore {
         assert_eq!(counts.matched, counts.deleted + counts.barred.total());
     }
     assert_eq!(counts.archived, if row.archive_history { counts.deleted } else { 0 });

@@ -6,6 +6,7 @@ use std::path::Path;
 use callsweep_core::engine::restore::{Restore, restore};
 use callsweep_core::engine::verify::verify;
 use callsweep_core::engine::{Control, Outcome};
+use callsweep_core::outcome_code::OutcomeCode;
 use callsweep_core::run::RunState;
 use callsweep_core::settings::DatabaseSettings;
 use callsweep_core::store::controls::{self, RunControl};
@@ -130,6 +131,42 @@ on_each_backend! {
         assert!(all.iter().all(|run| run.id == keyed.id || run.idempotency_key.is_none()));
     }
 
+    fn how_a_run_of_the_first_version_ended_becomes_a_code(db) {
+        let (_db, store) = left_by_the_first(db.backend());
+        let mut conn = store.connection().unwrap();
+        let ended = [
+            ("succeeded", "", OutcomeCode::Succeeded),
+            ("failed", "", OutcomeCode::Database),
+            ("interrupted", "its process stopped reporting", OutcomeCode::ProcessDied),
+            ("stopped", "stopped by a person", OutcomeCode::Person),
+            ("stopped", "cancelled by dba@db1", OutcomeCode::Cancelled),
+            ("stopped", "the stop file /run/stop is there", OutcomeCode::StopFile),
+            ("stopped", "max_duration of 60 s is over", OutcomeCode::MaxDuration),
+            ("stopped", "its time was over while it was held by replica lag", OutcomeCode::Throttle),
+            ("stopped", "max_rows = 10 are gone", OutcomeCode::MaxRows),
+            ("stopped", "the campaign began to execute", OutcomeCode::CampaignExecuting),
+            ("refused", "the campaign is executing (rules.ongoing_task = \"campaign\")", OutcomeCode::CampaignExecuting),
+            ("refused", "11 numbers would go, 1 more than max_rows = 10", OutcomeCode::BoundExceeded),
+        ];
+        // As many rows as there are endings: copies of one, each with an id of its own.
+        execute(&mut conn, "DELETE FROM purge_run WHERE id NOT IN (SELECT id FROM (SELECT min(id) AS id FROM purge_run) AS first)");
+        execute(&mut conn, "UPDATE purge_run SET id = 1, request_key = NULL");
+        let columns = "kind, actor, vdn_id, criteria, archive_history, matched, deleted, archived, barred, \
+                       barred_call_ongoing, barred_call_completed, barred_ongoing_task, barred_unknown_status, chunks, \
+                       started_at, heartbeat_at, owner, restored, pruned";
+        for (id, (state, reason, _)) in (2..).zip(&ended) {
+            execute(&mut conn, &format!(
+                "INSERT INTO purge_run (id, state, stop_reason, {columns}) \
+                 SELECT {id}, '{state}', '{reason}', {columns} FROM purge_run WHERE id = 1"
+            ));
+        }
+        migrations::run(&mut conn).unwrap();
+        for (id, (state, reason, code)) in (2..).zip(&ended) {
+            let run = runs::find(&mut conn, id).unwrap().unwrap();
+            assert_eq!(run.outcome_code, Some(*code), "{state}: {reason}");
+        }
+    }
+
     fn a_server_of_the_first_version_that_still_runs_goes_on_inserting(db) {
         let (_db, store) = left_by_the_first(db.backend());
         let mut conn = store.connection().unwrap();
@@ -160,7 +197,7 @@ on_each_backend! {
             assert!(matches!(report.outcome, Outcome::Succeeded), "{} {}: {:?}", run.id, run.state, report.outcome);
             assert!(report.counts.archived >= run.counts.archived);
         }
-        let archived = ended.iter().find(|run| run.campaign_id == Some(1) && run.archive_history).unwrap();
+        let archived = ended.iter().find(|run| run.campaign_id.is_some_and(|id| id.get() == 1) && run.archive_history).unwrap();
         let back = Restore { run_id: archived.id, actor: "tester".to_owned(), into_executing: false };
         let report = restore(&engine, &back, &mut Control::unattended()).unwrap();
         assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);

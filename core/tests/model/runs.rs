@@ -52,8 +52,8 @@ impl Subject<'_> {
     pub(crate) fn resume(&mut self, pick: Pick, conditions: &Conditions) -> Outcome {
         let Some(run) = self.pick(pick) else { return Ok(()) };
         let report = self.go(conditions, |engine, control| resume(engine, run.id, Bounds::default(), control));
-        let removes = [RunKind::Request, RunKind::Manual].iter().any(|kind| kind.as_str() == run.kind);
-        let ended = matches!(RunState::from_column(&run.state), Some(RunState::Succeeded | RunState::Refused));
+        let removes = matches!(run.kind, RunKind::Request | RunKind::Manual);
+        let ended = matches!(run.state, RunState::Succeeded | RunState::Refused);
         if ended || !removes {
             must!(matches!(report, None | Some(Err(Error::NotResumable { .. }))), "{run:?} was resumed: {report:?}");
             let moves = self.observe(&Doers::default())?.1;
@@ -98,8 +98,7 @@ impl Subject<'_> {
         self.nothing_is_skipped(&seen, own)?;
         let Some(report) = report else { return Ok(None) };
         let row = seen.run(report.run_id);
-        let same =
-            row.is_some_and(|row| (row.counts, &row.state[..]) == (report.counts, report.outcome.state().as_str()));
+        let same = row.is_some_and(|row| (row.counts, row.state) == (report.counts, report.outcome.state()));
         must!(same, "the run reports {report:?}, the ledger has {row:?}");
         match &report.outcome {
             Ended::Succeeded => {
@@ -263,7 +262,7 @@ fn all_together(engine: &Engine, requests: &[NewRun]) -> Vec<Result<PurgeReport,
 
 /// Whether a run has ended and has nothing left in history.
 fn is_over(run: &Run) -> bool {
-    let is_active = RunState::from_column(&run.state).is_some_and(RunState::is_active);
+    let is_active = run.state.is_active();
     !is_active && run.counts.archived == run.restored + run.pruned
 }
 

@@ -64,7 +64,8 @@ pub(super) fn pace_change(text: &str) -> Result<PaceChange, String> {
 }
 
 pub(super) fn run_kind(text: &str) -> Result<RunKind, String> {
-    RunKind::from_column(text).ok_or_else(|| "must be request, policy, manual, restore or prune".to_owned())
+    let known = RunKind::ALL.into_iter().find(|kind| kind.as_str() == text);
+    known.ok_or_else(|| format!("must be one of {}", RunKind::ALL.map(RunKind::as_str).join(", ")))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::thread;
 
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
 use callsweep_core::number::NewNumber;
+use callsweep_core::run::RunState;
 use callsweep_core::store::runs::RunFilter;
 use callsweep_core::store::schema::{purge_run, purge_run_campaign};
 use callsweep_testkit::clock::ManualClock;
@@ -141,7 +142,7 @@ on_each_backend! {
         assert_eq!(firings(&done), [None, Some(at("2026-11-10T02:17:00Z"))]);
         assert_eq!(done[0].run_id, run_id);
         assert_eq!(tables::history_ids(&mut db.connect(), campaign), [8, 9].into());
-        assert!(runs_of(db).iter().all(|run| run.state == "succeeded"));
+        assert!(runs_of(db).iter().all(|run| run.state == RunState::Succeeded));
     }
 
     fn a_firing_waits_for_a_run_on_its_campaigns(db) {

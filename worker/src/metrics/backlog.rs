@@ -65,9 +65,8 @@ fn tomorrow(criteria: &Criteria) -> Option<Criteria> {
 /// what is due, over what a day removes more than it brings; where it brings more, never.
 #[allow(clippy::cast_precision_loss, reason = "a forecast")]
 fn days_left(due: Backlog, tomorrow: i64, runs: &[PolicyRun], now: NaiveDateTime) -> Option<f64> {
-    let has_ended = |run: &&PolicyRun| run.state.is_some_and(|state| !state.is_active());
-    let newest = runs.iter().find(has_ended)?;
-    if newest.state == Some(RunState::Succeeded) || due.rows == 0 {
+    let newest = runs.iter().find(|run| !run.state.is_active())?;
+    if newest.state == RunState::Succeeded || due.rows == 0 {
         return Some(0.0);
     }
     let recent: Vec<&PolicyRun> =
@@ -94,7 +93,7 @@ mod tests {
 
     fn days(rows: i64, tomorrow: i64, runs: &[(RunState, &str, i64)]) -> Option<f64> {
         let run = |(state, started_at, deleted): &(RunState, &str, i64)| PolicyRun {
-            state: Some(*state),
+            state: *state,
             started_at: time(started_at),
             deleted: *deleted,
         };

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
+use callsweep_core::run::RunState;
 use callsweep_core::store::Backend;
 use callsweep_testkit::attack::{Attack, let_a_minute_pass, times};
 use callsweep_testkit::on_each_backend;
@@ -85,7 +86,7 @@ on_each_backend! {
                 let was_killed = kill(worker.start(&format!("{next} {pace}")), &mut within);
                 let runs = attack.promises(&mut conn, campaign, &before);
                 let newest = runs.first();
-                if !was_killed || newest.is_some_and(|run| run.state == "succeeded") {
+                if !was_killed || newest.is_some_and(|run| run.state == RunState::Succeeded) {
                     break;
                 }
                 attack.fault("SIGKILL to the sweep");
@@ -94,7 +95,7 @@ on_each_backend! {
                 let resumed = newest.filter(|_| rand::random());
                 next = resumed.map_or_else(|| sweep(campaign), |run| format!("sweep --resume {}", run.id));
             }
-            if attack.promises(&mut conn, campaign, &before).first().is_none_or(|run| run.state != "succeeded") {
+            if attack.promises(&mut conn, campaign, &before).first().is_none_or(|run| run.state != RunState::Succeeded) {
                 let ran = worker.run(&format!("{next} {pace}"));
                 attack.holds(matches!(ran.code, Some(0 | 3 | 5)), || format!("{next}: {ran:?}"));
             }

@@ -57,9 +57,9 @@ impl Running<'_> {
         control: &mut Control<'_>,
     ) -> Result<Outcome, Error> {
         let cursor = row.cursor.clone();
-        let known_walk = row.walk.as_deref().and_then(Walk::from_column);
+        let known_walk = row.walk;
         if !self.open.is_request() {
-            self.open.books.campaign = Some(CampaignRow { state: RunState::Running.as_str().to_owned(), ..row });
+            self.open.books.campaign = Some(CampaignRow { state: RunState::Running, ..row });
         }
         let campaign = match self.found.take() {
             Some(campaign) => campaign,
@@ -97,7 +97,7 @@ impl Running<'_> {
         };
         report.walk = Some(walk);
         if let Some(row) = &mut self.open.books.campaign {
-            row.walk = Some(walk.as_str().to_owned());
+            row.walk = Some(walk);
         }
         let scope = Scope { campaign: campaign.id, criteria: &criteria, walk, backend };
         let mut walker = Walker::new(scope, self.open.sizer.size(), rows_per_match, from);

@@ -8,7 +8,7 @@ use crate::engine::open_run::{OpenRun, beside_a_heartbeat};
 use crate::engine::report::{CampaignReport, Outcome, PurgeReport};
 use crate::engine::{preview, report};
 use crate::model::bounds::{Bounds, Share};
-use crate::model::campaign::{Campaign, CampaignId, VdnId};
+use crate::model::campaign::Campaign;
 use crate::model::criteria::Criteria;
 use crate::model::run::{NewRun, RunKind, RunState, Target};
 use crate::model::stop_reason::StopReason;
@@ -73,9 +73,9 @@ pub fn resume(engine: &Engine, run_id: i64, bounds: Bounds, control: &mut Contro
     let mut conn = engine.store.connection()?;
     runs::interrupt_dead(&mut conn, now)?;
     let found = runs::find_row(&mut conn, run_id)?.ok_or_else(|| refuse("it is not in the ledger".to_owned()))?;
-    match RunState::from_column(&found.state) {
-        Some(RunState::Stopped | RunState::Failed | RunState::Interrupted) => {}
-        Some(state) if state.is_active() => {
+    match found.state {
+        RunState::Stopped | RunState::Failed | RunState::Interrupted => {}
+        state if state.is_active() => {
             return Err(refuse(format!(
                 "it is {state}; {} last reported at {} UTC, and is taken for dead after {} seconds without a word",
                 found.owner,
@@ -83,16 +83,16 @@ pub fn resume(engine: &Engine, run_id: i64, bounds: Bounds, control: &mut Contro
                 runs::DEAD_AFTER.num_seconds()
             )));
         }
-        _ => return Err(refuse(format!("it is {}: there is nothing left of it to do", found.state))),
+        state => return Err(refuse(format!("it is {state}: there is nothing left of it to do"))),
     }
-    if [RunKind::Restore, RunKind::Prune].iter().any(|kind| kind.as_str() == found.kind) {
+    if matches!(found.kind, RunKind::Restore | RunKind::Prune) {
         return Err(refuse(format!("a {} goes on when the same command is given again", found.kind)));
     }
     let plan = Plan::of(&found, runs::campaign_rows(&mut conn, run_id)?, bounds)?;
     let taken = runs::take_over(&mut conn, &found, now)?;
     let row = taken.ok_or_else(|| refuse("somebody else has just taken it over".to_owned()))?;
     // A cancel that has ended the run is spent; one that its dead process never heard still stands.
-    if found.state != RunState::Interrupted.as_str() {
+    if found.state != RunState::Interrupted {
         controls::forget(&mut conn, run_id)?;
     }
     drop(conn);
@@ -114,11 +114,8 @@ impl Plan {
     fn of(run: &RunRow, mut campaigns: Vec<CampaignRow>, bounds: Bounds) -> Result<Self, Error> {
         let unreadable = |what: &dyn std::fmt::Display| StoreError::Unreadable(format!("run {}: {what}", run.id));
         let criteria = serde_json::from_str(&run.criteria).map_err(|error| unreadable(&error))?;
-        let is_request = run.kind == RunKind::Request.as_str();
         // A request has one campaign and no row for it: its own row says where it was.
-        if let (true, Some(campaign)) = (is_request, run.campaign_id) {
-            let vdn_id = VdnId::try_from(i64::from(run.vdn_id)).map_err(|error| unreadable(&error))?;
-            let campaign_id = CampaignId::try_from(campaign).map_err(|error| unreadable(&error))?;
+        if let (RunKind::Request, Some(vdn_id), Some(campaign_id)) = (run.kind, run.vdn_id.0, run.campaign_id) {
             let row = CampaignRow::new(run.id, Target { vdn_id, campaign_id });
             campaigns = vec![CampaignRow { cursor: run.cursor.clone(), ..row }];
         }
@@ -170,8 +167,8 @@ impl<'a> Running<'a> {
         }
         let mut outcomes = Vec::new();
         for row in std::mem::take(&mut self.plan.campaigns) {
-            let target = target(&row)?;
-            let (report, outcome) = if row.state == RunState::Succeeded.as_str() {
+            let target = row.target();
+            let (report, outcome) = if row.state == RunState::Succeeded {
                 (CampaignReport::from_row(&row, target), Outcome::Succeeded)
             } else {
                 self.campaign(row, target, control)
@@ -203,7 +200,7 @@ impl<'a> Running<'a> {
         }
         let mut shares = Vec::new();
         for row in &self.plan.campaigns {
-            let target = target(row)?;
+            let target = row.target();
             let (engine, criteria, count_all) =
                 (self.open.engine, &self.plan.criteria, self.plan.bounds.max_percent.is_some());
             let found = self.open.retry(|conn| {
@@ -275,9 +272,4 @@ fn ends_the_run(outcome: &Outcome) -> bool {
         }
         Outcome::Failed(_) | Outcome::Refused(_) | Outcome::Succeeded => false,
     }
-}
-
-fn target(row: &CampaignRow) -> Result<Target, Error> {
-    let vdn_id = VdnId::try_from(i64::from(row.vdn_id))?;
-    Ok(Target { vdn_id, campaign_id: CampaignId::try_from(row.campaign_id)? })
 }

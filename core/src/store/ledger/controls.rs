@@ -7,7 +7,6 @@ use crate::model::pace::PaceChange;
 use crate::model::run::RunState;
 use crate::store::db::schema::{purge_run, purge_run_control};
 use crate::store::db::{AnyConnection, StoreError, write_transaction};
-use crate::store::ledger::active;
 
 /// What a person wants of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,8 +92,8 @@ pub fn say(
             ))
             .execute(conn)?;
         if wanted == Some(Wanted::Cancel) {
-            let active = purge_run::id.eq(run_id).and(purge_run::state.eq_any(active()));
-            let stopping = purge_run::state.eq(RunState::Stopping.as_str());
+            let active = purge_run::id.eq(run_id).and(purge_run::state.eq_any(RunState::ACTIVE));
+            let stopping = purge_run::state.eq(RunState::Stopping);
             diesel::update(purge_run::table.filter(active)).set(stopping).execute(conn)?;
         }
         Ok(())

@@ -9,7 +9,7 @@ use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sql_types::BigInt;
 
 use crate::model::campaign::CampaignId;
-use crate::model::run::{Run, RunState};
+use crate::model::run::Run;
 use crate::store::db::schema::campaign_lease;
 use crate::store::db::statement::Statement;
 use crate::store::db::{AnyConnection, Backend, StoreError, write_transaction};
@@ -73,7 +73,7 @@ fn try_take(
 
 /// Whether a process works on a run, as far as its heartbeat tells.
 pub(crate) fn is_alive(holder: &Run, now: NaiveDateTime) -> bool {
-    RunState::from_column(&holder.state).is_some_and(RunState::is_active) && holder.heartbeat_at >= now - DEAD_AFTER
+    holder.state.is_active() && holder.heartbeat_at >= now - DEAD_AFTER
 }
 
 /// Gives back a lease.

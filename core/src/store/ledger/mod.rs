@@ -10,4 +10,4 @@ pub mod runs;
 mod state;
 
 pub(crate) use rows::{CampaignRow, Origin, RunEnd, RunRow, fit_stop_reason};
-pub(crate) use state::{Books, active, beat, insert_campaigns, insert_run, insert_runs, is_saved, owner, save};
+pub(crate) use state::{Books, beat, insert_campaigns, insert_run, insert_runs, is_saved, owner, save};

@@ -3,10 +3,10 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
+use crate::model::campaign::{CampaignId, VdnId};
 use crate::model::run::{RunKind, RunState, Target};
 use crate::store::db::schema::{purge_run, purge_run_campaign};
 use crate::store::db::{AnyConnection, StoreError};
-use crate::store::ledger::active;
 use crate::store::ledger::runs::DEAD_AFTER;
 
 /// The key of the newest firing of a policy: of its runs that a schedule began, the last one.
@@ -15,7 +15,7 @@ use crate::store::ledger::runs::DEAD_AFTER;
 /// The database's.
 pub fn newest_key(conn: &mut AnyConnection, policy: &str) -> Result<Option<String>, StoreError> {
     let newest = purge_run::table
-        .filter(purge_run::policy.eq(policy).and(purge_run::kind.eq(RunKind::Policy.as_str())))
+        .filter(purge_run::policy.eq(policy).and(purge_run::kind.eq(RunKind::Policy)))
         .filter(purge_run::request_key.is_not_null())
         .order(purge_run::id.desc())
         .select(purge_run::request_key)
@@ -30,8 +30,8 @@ pub fn newest_key(conn: &mut AnyConnection, policy: &str) -> Result<Option<Strin
 /// The database's.
 pub fn interrupted(conn: &mut AnyConnection) -> Result<Vec<(i64, String)>, StoreError> {
     let found: Vec<(i64, Option<String>)> = purge_run::table
-        .filter(purge_run::state.eq(RunState::Interrupted.as_str()))
-        .filter(purge_run::kind.eq(RunKind::Policy.as_str()).and(purge_run::request_key.is_not_null()))
+        .filter(purge_run::state.eq(RunState::Interrupted))
+        .filter(purge_run::kind.eq(RunKind::Policy).and(purge_run::request_key.is_not_null()))
         .order(purge_run::id)
         .select((purge_run::id, purge_run::policy))
         .load(conn)?;
@@ -44,14 +44,14 @@ pub fn interrupted(conn: &mut AnyConnection) -> Result<Vec<(i64, String)>, Store
 /// The database's.
 pub fn at_work_on(conn: &mut AnyConnection, targets: &[Target], now: NaiveDateTime) -> Result<Option<i64>, StoreError> {
     use purge_run_campaign as c;
-    let alive = purge_run::state.eq_any(active()).and(purge_run::heartbeat_at.ge(now - DEAD_AFTER));
+    let alive = purge_run::state.eq_any(RunState::ACTIVE).and(purge_run::heartbeat_at.ge(now - DEAD_AFTER));
     let runs: Vec<i64> = purge_run::table.filter(alive).select(purge_run::id).load(conn)?;
-    let unfinished = [RunState::Planned, RunState::Running].map(RunState::as_str);
-    let busy: Vec<(i64, i64)> = c::table
+    let unfinished = [RunState::Planned, RunState::Running];
+    let busy: Vec<(i64, CampaignId)> = c::table
         .filter(c::run_id.eq_any(runs).and(c::state.eq_any(unfinished)))
         .select((c::run_id, c::campaign_id))
         .load(conn)?;
-    let is_target = |campaign: i64| targets.iter().any(|target| target.campaign_id.get() == campaign);
+    let is_target = |campaign| targets.iter().any(|target| target.campaign_id == campaign);
     Ok(busy.into_iter().find(|(_, campaign)| is_target(*campaign)).map(|(run, _)| run))
 }
 
@@ -61,16 +61,11 @@ pub fn at_work_on(conn: &mut AnyConnection, targets: &[Target], now: NaiveDateTi
 /// The database's, or a row that no version of Callsweep writes.
 pub fn unfinished(conn: &mut AnyConnection, run_id: i64) -> Result<Vec<Target>, StoreError> {
     use purge_run_campaign as c;
-    let rows: Vec<(i32, i64)> = c::table
-        .filter(c::run_id.eq(run_id).and(c::state.ne(RunState::Succeeded.as_str())))
+    let rows: Vec<(VdnId, CampaignId)> = c::table
+        .filter(c::run_id.eq(run_id).and(c::state.ne(RunState::Succeeded)))
         .select((c::vdn_id, c::campaign_id))
         .load(conn)?;
-    let target = |(vdn, campaign): (i32, i64)| {
-        let unreadable = |error| StoreError::Unreadable(format!("a campaign of run {run_id}: {error}"));
-        let vdn_id = i64::from(vdn).try_into().map_err(unreadable)?;
-        Ok(Target { vdn_id, campaign_id: campaign.try_into().map_err(unreadable)? })
-    };
-    rows.into_iter().map(target).collect()
+    Ok(rows.into_iter().map(|(vdn_id, campaign_id)| Target { vdn_id, campaign_id }).collect())
 }
 
 /// When a run of the policy last succeeded.
@@ -79,8 +74,8 @@ pub fn unfinished(conn: &mut AnyConnection, run_id: i64) -> Result<Vec<Target>, 
 /// The database's.
 pub fn last_success(conn: &mut AnyConnection, policy: &str) -> Result<Option<NaiveDateTime>, StoreError> {
     let newest = purge_run::table
-        .filter(purge_run::policy.eq(policy).and(purge_run::kind.eq(RunKind::Policy.as_str())))
-        .filter(purge_run::state.eq(RunState::Succeeded.as_str()))
+        .filter(purge_run::policy.eq(policy).and(purge_run::kind.eq(RunKind::Policy)))
+        .filter(purge_run::state.eq(RunState::Succeeded))
         .order(purge_run::id.desc())
         .select(purge_run::finished_at)
         .first::<Option<NaiveDateTime>>(conn)
@@ -91,8 +86,8 @@ pub fn last_success(conn: &mut AnyConnection, policy: &str) -> Result<Option<Nai
 /// A run of a policy, in short.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyRun {
-    /// How it stands. `None`: another version of Callsweep wrote it.
-    pub state: Option<RunState>,
+    /// How it stands.
+    pub state: RunState,
     /// When it began.
     pub started_at: NaiveDateTime,
     /// What it removed.
@@ -104,16 +99,12 @@ pub struct PolicyRun {
 /// # Errors
 /// The database's.
 pub fn newest_runs(conn: &mut AnyConnection, policy: &str, limit: u32) -> Result<Vec<PolicyRun>, StoreError> {
-    let rows: Vec<(String, NaiveDateTime, i64)> = purge_run::table
-        .filter(purge_run::policy.eq(policy).and(purge_run::kind.eq(RunKind::Policy.as_str())))
+    let rows: Vec<(RunState, NaiveDateTime, i64)> = purge_run::table
+        .filter(purge_run::policy.eq(policy).and(purge_run::kind.eq(RunKind::Policy)))
         .order(purge_run::id.desc())
         .limit(limit.into())
         .select((purge_run::state, purge_run::started_at, purge_run::deleted))
         .load(conn)?;
-    let run = |(state, started_at, deleted): (String, _, _)| PolicyRun {
-        state: RunState::from_column(&state),
-        started_at,
-        deleted,
-    };
+    let run = |(state, started_at, deleted)| PolicyRun { state, started_at, deleted };
     Ok(rows.into_iter().map(run).collect())
 }

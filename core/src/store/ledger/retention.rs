@@ -3,10 +3,10 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
+use crate::model::run::RunState;
 use crate::store::db::schema::{purge_run, purge_run_campaign, purge_run_control};
 use crate::store::db::statement::rows;
 use crate::store::db::{AnyConnection, StoreError, write_transaction};
-use crate::store::ledger::active;
 
 /// A stretch of the ledger, by id.
 pub(crate) struct Window {
@@ -36,7 +36,7 @@ pub(crate) fn count(conn: &mut AnyConnection, window: &Window, before: NaiveDate
         .gt(window.after)
         .and(purge_run::id.le(window.upto))
         .and(purge_run::heartbeat_at.lt(before))
-        .and(purge_run::state.ne_all(active()));
+        .and(purge_run::state.ne_all(RunState::ACTIVE));
     Ok(purge_run::table.filter(old).count().get_result(conn)?)
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn end(conn: &mut AnyConnection, window: &Window, before: NaiveDateTi
             .gt(window.after)
             .and(purge_run::id.le(window.upto))
             .and(purge_run::heartbeat_at.lt(before))
-            .and(purge_run::state.ne_all(active()))
+            .and(purge_run::state.ne_all(RunState::ACTIVE))
             .and(purge_run::archived.eq(purge_run::restored + purge_run::pruned));
         let found: Vec<i64> = purge_run::table.filter(old).select(purge_run::id).load(conn)?;
         let mut ended = Vec::new();

@@ -1,12 +1,19 @@
 //! The rows of the ledger's two tables.
 
 use chrono::NaiveDateTime;
+use diesel::backend::Backend;
+use diesel::deserialize::{FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
 use diesel::prelude::*;
+use diesel::serialize::{Output, ToSql};
+use diesel::sql_types::Integer;
 
-use crate::model::campaign::VdnId;
+use crate::model::campaign::{CampaignId, VdnId};
+use crate::model::outcome_code::OutcomeCode;
 use crate::model::result_code::ResultCode;
 use crate::model::rules::Barred;
 use crate::model::run::{Counts, NewRun, RunKind, RunState, Target};
+use crate::model::walk::Walk;
 use crate::store::db::StoreError;
 use crate::store::db::schema::{purge_run, purge_run_campaign};
 use crate::store::ledger::owner;
@@ -27,14 +34,14 @@ pub(crate) struct Origin<'a> {
 #[diesel(table_name = purge_run)]
 pub(crate) struct RunRow {
     pub(crate) id: i64,
-    pub(crate) kind: String,
+    pub(crate) kind: RunKind,
     pub(crate) policy: Option<String>,
     pub(crate) actor: String,
-    pub(crate) vdn_id: i32,
-    pub(crate) campaign_id: Option<i64>,
+    pub(crate) vdn_id: RunVdn,
+    pub(crate) campaign_id: Option<CampaignId>,
     pub(crate) criteria: String,
     pub(crate) archive_history: bool,
-    pub(crate) state: String,
+    pub(crate) state: RunState,
     pub(crate) matched: i64,
     pub(crate) deleted: i64,
     pub(crate) archived: i64,
@@ -51,7 +58,7 @@ pub(crate) struct RunRow {
     pub(crate) stop_reason: Option<String>,
     pub(crate) error: Option<String>,
     pub(crate) request_key: Option<String>,
-    pub(crate) result_code: Option<String>,
+    pub(crate) result_code: Option<ResultCode>,
     pub(crate) request_id: Option<String>,
     pub(crate) client_address: Option<String>,
     pub(crate) owner: String,
@@ -59,7 +66,7 @@ pub(crate) struct RunRow {
     pub(crate) restored: i64,
     pub(crate) pruned: i64,
     pub(crate) idempotency_key: Option<String>,
-    pub(crate) outcome_code: Option<String>,
+    pub(crate) outcome_code: Option<OutcomeCode>,
     pub(crate) barred_by_database: i64,
     pub(crate) barred_constraint: Option<String>,
 }
@@ -89,14 +96,14 @@ impl RunRow {
         let one_vdn = first_vdn.filter(|vdn| targets.iter().all(|target| target.vdn_id == *vdn));
         Self {
             id,
-            kind: kind.as_str().to_owned(),
+            kind,
             policy,
             actor: actor.to_owned(),
-            vdn_id: one_vdn.map_or(SEVERAL_VDNS, VdnId::get),
-            campaign_id: one.map(|target| target.campaign_id.get()),
+            vdn_id: RunVdn(one_vdn),
+            campaign_id: one.map(|target| target.campaign_id),
             criteria,
             archive_history,
-            state: RunState::Running.as_str().to_owned(),
+            state: RunState::Running,
             matched: 0,
             deleted: 0,
             archived: 0,
@@ -139,11 +146,12 @@ impl RunRow {
 
     /// Ends the run.
     pub(crate) fn end(&mut self, end: RunEnd, now: NaiveDateTime) {
-        let RunEnd { state, stop_reason, error, result_code } = end;
-        self.state = state.as_str().to_owned();
+        let RunEnd { state, outcome, stop_reason, error, result_code } = end;
+        self.state = state;
+        self.outcome_code = Some(outcome);
         self.stop_reason = stop_reason.as_deref().map(fit_stop_reason);
         self.error = error;
-        self.result_code = result_code.map(|code| code.as_str().to_owned());
+        self.result_code = result_code;
         self.throttled_by = None;
         self.heartbeat_at = now;
         self.finished_at = Some(now);
@@ -153,6 +161,7 @@ impl RunRow {
 /// How a run ended, as its row says it.
 pub(crate) struct RunEnd {
     pub(crate) state: RunState,
+    pub(crate) outcome: OutcomeCode,
     /// For people: why it stopped or was refused.
     pub(crate) stop_reason: Option<String>,
     /// For people: the error that it failed by.
@@ -168,18 +177,46 @@ pub(crate) fn fit_stop_reason(reason: &str) -> String {
     reason.chars().take(STOP_REASON_MAX_CHARS).collect()
 }
 
-/// `purge_run.vdn_id` of a run over campaigns of several VDNs.
-const SEVERAL_VDNS: i32 = 0;
+/// The column `purge_run.vdn_id`. `None`, a run over several VDNs or over history of any, is 0 there: version 0.1.0 wrote it
+/// so, and the column takes no NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Integer)]
+pub(crate) struct RunVdn(pub(crate) Option<VdnId>);
+
+impl<DB: Backend> ToSql<Integer, DB> for RunVdn
+where
+    i32: ToSql<Integer, DB>,
+    VdnId: ToSql<Integer, DB>,
+{
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> diesel::serialize::Result {
+        match &self.0 {
+            Some(vdn) => vdn.to_sql(out),
+            None => ToSql::<Integer, DB>::to_sql(&0, out),
+        }
+    }
+}
+
+impl<DB: Backend> FromSql<Integer, DB> for RunVdn
+where
+    i32: FromSql<Integer, DB>,
+{
+    fn from_sql(bytes: DB::RawValue<'_>) -> diesel::deserialize::Result<Self> {
+        match i32::from_sql(bytes)? {
+            0 => Ok(Self(None)),
+            vdn => Ok(Self(Some(VdnId::try_from(i64::from(vdn))?))),
+        }
+    }
+}
 
 /// A row of `purge_run_campaign`.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Insertable)]
 #[diesel(table_name = purge_run_campaign)]
 pub(crate) struct CampaignRow {
     pub(crate) run_id: i64,
-    pub(crate) campaign_id: i64,
-    pub(crate) vdn_id: i32,
-    pub(crate) state: String,
-    pub(crate) walk: Option<String>,
+    pub(crate) campaign_id: CampaignId,
+    pub(crate) vdn_id: VdnId,
+    pub(crate) state: RunState,
+    pub(crate) walk: Option<Walk>,
     pub(crate) matched: i64,
     pub(crate) deleted: i64,
     pub(crate) archived: i64,
@@ -195,18 +232,23 @@ pub(crate) struct CampaignRow {
     pub(crate) cursor: Option<String>,
     pub(crate) stop_reason: Option<String>,
     pub(crate) error: Option<String>,
-    pub(crate) outcome_code: Option<String>,
+    pub(crate) outcome_code: Option<OutcomeCode>,
     pub(crate) barred_by_database: i64,
     pub(crate) barred_constraint: Option<String>,
 }
 
 impl CampaignRow {
+    /// The campaign that it is about.
+    pub(crate) fn target(&self) -> Target {
+        Target { vdn_id: self.vdn_id, campaign_id: self.campaign_id }
+    }
+
     pub(crate) fn new(run_id: i64, target: Target) -> Self {
         Self {
             run_id,
-            campaign_id: target.campaign_id.get(),
-            vdn_id: target.vdn_id.get(),
-            state: RunState::Planned.as_str().to_owned(),
+            campaign_id: target.campaign_id,
+            vdn_id: target.vdn_id,
+            state: RunState::Planned,
             walk: None,
             matched: 0,
             deleted: 0,

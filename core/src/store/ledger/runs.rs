@@ -4,10 +4,11 @@ use chrono::{NaiveDateTime, TimeDelta};
 use diesel::prelude::*;
 
 use crate::model::campaign::{CampaignId, VdnId};
+use crate::model::outcome_code::OutcomeCode;
 use crate::model::run::{CampaignRun, Run, RunKind, RunState};
 use crate::store::db::schema::{purge_run, purge_run_campaign};
 use crate::store::db::{AnyConnection, StoreError};
-use crate::store::ledger::{CampaignRow, RunRow, active, owner};
+use crate::store::ledger::{CampaignRow, RunRow, owner};
 
 /// A run whose process has not said for so long that it is alive is taken for dead.
 pub const DEAD_AFTER: TimeDelta = TimeDelta::seconds(30);
@@ -72,8 +73,8 @@ pub fn list(conn: &mut AnyConnection, filter: &RunFilter) -> Result<Vec<Run>, St
     // NULL and would drop out of a comparison, hence the two lists.
     let (vdn_from, vdn_upto) = filter.vdn.map_or((i32::MIN, i32::MAX), |vdn| (vdn.get(), vdn.get()));
     let kinds = match filter.kind {
-        Some(kind) => vec![kind.as_str()],
-        None => RunKind::ALL.map(RunKind::as_str).to_vec(),
+        Some(kind) => vec![kind],
+        None => RunKind::ALL.to_vec(),
     };
     let of = purge_run::table
         .filter(purge_run::vdn_id.between(vdn_from, vdn_upto))
@@ -109,16 +110,17 @@ pub(crate) fn campaign_rows(conn: &mut AnyConnection, run_id: i64) -> Result<Vec
 /// # Errors
 /// The database's.
 pub fn interrupt_dead(conn: &mut AnyConnection, now: NaiveDateTime) -> Result<usize, StoreError> {
-    let dead = purge_run::state.eq_any(active()).and(purge_run::heartbeat_at.lt(now - DEAD_AFTER));
+    let dead = purge_run::state.eq_any(RunState::ACTIVE).and(purge_run::heartbeat_at.lt(now - DEAD_AFTER));
     let interrupted = (
-        purge_run::state.eq(RunState::Interrupted.as_str()),
+        purge_run::state.eq(RunState::Interrupted),
+        purge_run::outcome_code.eq(OutcomeCode::ProcessDied),
         purge_run::stop_reason.eq("its process stopped reporting"),
         purge_run::throttled_by.eq(None::<String>),
     );
     Ok(diesel::update(purge_run::table.filter(dead)).set(interrupted).execute(conn)?)
 }
 
-/// Makes this process the owner of a run that is not active, and the run active. `None` when somebody was faster.
+/// Makes this process the owner of a run that is not and the run active. `None` when somebody was faster.
 pub(crate) fn take_over(
     conn: &mut AnyConnection,
     found: &RunRow,
@@ -126,19 +128,21 @@ pub(crate) fn take_over(
 ) -> Result<Option<RunRow>, StoreError> {
     let as_found = purge_run::id
         .eq(found.id)
-        .and(purge_run::state.eq(&found.state))
+        .and(purge_run::state.eq(found.state))
         .and(purge_run::owner.eq(&found.owner))
         .and(purge_run::chunks.eq(found.chunks));
     let mut next = found.clone();
-    next.state = RunState::Running.as_str().to_owned();
+    next.state = RunState::Running;
     next.owner = owner().to_owned();
     next.heartbeat_at = now;
-    (next.finished_at, next.stop_reason, next.error, next.throttled_by) = (None, None, None, None);
+    (next.finished_at, next.outcome_code) = (None, None);
+    (next.stop_reason, next.error, next.throttled_by) = (None, None, None);
     let taken = (
-        purge_run::state.eq(&next.state),
+        purge_run::state.eq(next.state),
         purge_run::owner.eq(&next.owner),
         purge_run::heartbeat_at.eq(now),
         purge_run::finished_at.eq(next.finished_at),
+        purge_run::outcome_code.eq(next.outcome_code),
         purge_run::stop_reason.eq(&next.stop_reason),
         purge_run::error.eq(&next.error),
         purge_run::throttled_by.eq(&next.throttled_by),
@@ -159,7 +163,7 @@ impl TryFrom<RunRow> for Run {
             kind: row.kind,
             policy: row.policy,
             actor: row.actor,
-            vdn_id: row.vdn_id,
+            vdn_id: row.vdn_id.0,
             campaign_id: row.campaign_id,
             criteria,
             archive_history: row.archive_history,
@@ -170,6 +174,7 @@ impl TryFrom<RunRow> for Run {
             started_at: row.started_at,
             heartbeat_at: row.heartbeat_at,
             finished_at: row.finished_at,
+            outcome_code: row.outcome_code,
             stop_reason: row.stop_reason,
             error: row.error,
             throttled_by: row.throttled_by,
@@ -199,6 +204,7 @@ impl From<CampaignRow> for CampaignRun {
             throttled_ms: row.throttled_ms,
             slowest_chunk_ms: row.slowest_chunk_ms,
             cursor: row.cursor,
+            outcome_code: row.outcome_code,
             stop_reason: row.stop_reason,
             error: row.error,
         }

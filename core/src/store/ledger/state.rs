@@ -45,7 +45,7 @@ impl Books {
         next.run.barred += counts.barred.total();
         next.run.cursor = Some(cursor.to_owned());
         // The other kinds have a heartbeat beside them; a chunk that took long would set it back.
-        if next.run.kind == RunKind::Request.as_str() {
+        if next.run.kind == RunKind::Request {
             next.run.heartbeat_at = now;
         }
         if let Some(campaign) = &mut next.campaign {
@@ -116,11 +116,11 @@ fn update_run(conn: &mut AnyConnection, before: &Books, next: &RunRow) -> Result
         .eq(next.id)
         .and(purge_run::chunks.eq(before.run.chunks))
         .and(purge_run::owner.eq(&next.owner))
-        .and(purge_run::state.eq_any(active()));
+        .and(purge_run::state.eq_any(RunState::ACTIVE));
     let updated = diesel::update(purge_run::table.filter(as_left))
         .set((
             // Only what this process changed: a person may have put the run into `stopping` meanwhile.
-            (next.state != before.run.state).then(|| purge_run::state.eq(&next.state)),
+            (next.state != before.run.state).then(|| purge_run::state.eq(next.state)),
             purge_run::matched.eq(next.matched),
             purge_run::deleted.eq(next.deleted),
             purge_run::archived.eq(next.archived),
@@ -136,7 +136,8 @@ fn update_run(conn: &mut AnyConnection, before: &Books, next: &RunRow) -> Result
             purge_run::finished_at.eq(next.finished_at),
             purge_run::stop_reason.eq(&next.stop_reason),
             purge_run::error.eq(&next.error),
-            purge_run::result_code.eq(&next.result_code),
+            purge_run::outcome_code.eq(next.outcome_code),
+            purge_run::result_code.eq(next.result_code),
             purge_run::throttled_by.eq(&next.throttled_by),
         ))
         .execute(conn)?;
@@ -148,8 +149,8 @@ fn update_campaign(conn: &mut AnyConnection, next: &CampaignRow) -> Result<(), S
     let row = c::run_id.eq(next.run_id).and(c::campaign_id.eq(next.campaign_id));
     let updated = diesel::update(c::table.filter(row))
         .set((
-            c::state.eq(&next.state),
-            c::walk.eq(&next.walk),
+            c::state.eq(next.state),
+            c::walk.eq(next.walk),
             c::matched.eq(next.matched),
             c::deleted.eq(next.deleted),
             c::archived.eq(next.archived),
@@ -163,6 +164,7 @@ fn update_campaign(conn: &mut AnyConnection, next: &CampaignRow) -> Result<(), S
             c::throttled_ms.eq(next.throttled_ms),
             c::slowest_chunk_ms.eq(next.slowest_chunk_ms),
             c::cursor.eq(&next.cursor),
+            c::outcome_code.eq(next.outcome_code),
             c::stop_reason.eq(&next.stop_reason),
             c::error.eq(&next.error),
         ))
@@ -176,8 +178,7 @@ pub(crate) fn is_saved(conn: &mut AnyConnection, books: &Books) -> Result<bool, 
     let found: Option<RunRow> = purge_run::table.filter(purge_run::id.eq(wanted.id)).first(conn).optional()?;
     let Some(found) = found else { return Ok(false) };
     // A person may have put an active run into another active state; one that has ended must have ended as meant.
-    let is_active = |state: &str| RunState::from_column(state).is_some_and(RunState::is_active);
-    let same_state = found.state == wanted.state || is_active(&found.state) && is_active(&wanted.state);
+    let same_state = found.state == wanted.state || found.state.is_active() && wanted.state.is_active();
     // Two attempts at one chunk may both be in doubt, and differ in what they did.
     Ok(same_state
         && found.owner == wanted.owner
@@ -186,16 +187,13 @@ pub(crate) fn is_saved(conn: &mut AnyConnection, books: &Books) -> Result<bool, 
 
 /// Says that the run is alive.
 pub(crate) fn beat(conn: &mut AnyConnection, run_id: i64, now: NaiveDateTime) -> Result<(), StoreError> {
-    let mine = purge_run::id.eq(run_id).and(purge_run::owner.eq(owner())).and(purge_run::state.eq_any(active()));
+    let mine =
+        purge_run::id.eq(run_id).and(purge_run::owner.eq(owner())).and(purge_run::state.eq_any(RunState::ACTIVE));
     diesel::update(purge_run::table.filter(mine)).set(purge_run::heartbeat_at.eq(now)).execute(conn)?;
     Ok(())
 }
 
 /// The active states, as the column has them.
-pub(crate) fn active() -> [&'static str; 5] {
-    RunState::ACTIVE.map(RunState::as_str)
-}
-
 /// This process, as the ledger names it: host, process id, and a number that tells it from an earlier one of that id.
 pub(crate) fn owner() -> &'static str {
     static OWNER: LazyLock<String> = LazyLock::new(|| {

@@ -110,7 +110,7 @@ pub(crate) fn runs(conn: &mut AnyConnection, after: Option<i64>) -> Result<Vec<A
     let mut accounts = Vec::new();
     for run in runs {
         // A request has no campaign rows, and there are many requests.
-        if run.kind == RunKind::Request.as_str() {
+        if run.kind == RunKind::Request {
             accounts.push((run, [0; 5], 0));
             continue;
         }
@@ -122,7 +122,7 @@ pub(crate) fn runs(conn: &mut AnyConnection, after: Option<i64>) -> Result<Vec<A
                 .limit(LEDGER_WINDOW)
                 .load(conn)?;
             let Some(last) = part.last() else { break };
-            beyond = last.campaign_id;
+            beyond = last.campaign_id.get();
             rows += part.len();
             for row in part {
                 let counts = row.counts();

@@ -133,9 +133,8 @@ fn judge(db: &TestDatabase, context: &RaceContext<'_>, logs: Vec<ActorLog>, atta
         }
     }
     for run in ledger.values() {
-        let same = reported
-            .get(&run.id)
-            .is_some_and(|reported| (reported.counts, reported.state.as_str()) == (run.counts, &run.state[..]));
+        let same =
+            reported.get(&run.id).is_some_and(|reported| (reported.counts, reported.state) == (run.counts, run.state));
         attack.holds(same, || format!("the ledger has {run:?}, and {:?} was reported", reported.get(&run.id)));
     }
     for ReportedRun { run_id, counts, .. } in reported.values() {

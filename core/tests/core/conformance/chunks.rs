@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use callsweep_core::number::{Called, CustomField, NewNumber, NumberStatus, SessionId};
+use callsweep_core::run::RunState;
 use callsweep_core::walk::Walk;
 use callsweep_testkit::on_each_backend;
 use callsweep_testkit::sample::{self, number, time};
@@ -94,7 +95,7 @@ on_each_backend! {
         let campaign = campaign(db, 9, &mixed(10));
         let report = stop_after(&engine, &manual(campaign, WALKS[0].1, true), 0);
         assert_eq!((report.chunks, report.counts.matched), (0, 0));
-        assert_eq!(ledger_of(&mut conn, &report).state, "stopped");
+        assert_eq!(ledger_of(&mut conn, &report).state, RunState::Stopped);
         assert_eq!(tables::ids(&mut conn, campaign).len(), 10);
     }
 

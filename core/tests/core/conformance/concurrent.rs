@@ -8,6 +8,7 @@ use callsweep_core::engine::Error;
 use callsweep_core::engine::{Outcome, PurgeReport};
 use callsweep_core::number::NewNumber;
 use callsweep_core::result_code::ResultCode;
+use callsweep_core::run::RunState;
 use callsweep_core::run::{NewRun, RunKind};
 use callsweep_core::store::AnyConnection;
 use callsweep_core::store::runs::{self, RunFilter};
@@ -64,7 +65,7 @@ on_each_backend! {
             assert!(tables::ids(&mut conn, campaign).is_empty());
             assert_eq!(tables::history_ids(&mut conn, campaign).len(), if archive { 200 } else { 0 });
             for report in &reports {
-                assert_eq!(ledger_of(&mut conn, report).state, "succeeded");
+                assert_eq!(ledger_of(&mut conn, report).state, RunState::Succeeded);
             }
             let filter = RunFilter { campaign: Some(campaign), limit: 100, ..RunFilter::default() };
             let rows = runs::list(&mut conn, &filter).unwrap();

@@ -40,9 +40,9 @@ on_each_backend! {
         let report = watch(&engine, &run, |_| clock.advance(TimeDelta::seconds(1)));
         let row = ledger_of(&mut conn, &report);
         assert_eq!((row.kind.as_str(), row.actor.as_str(), row.state.as_str()), ("request", "tester", "succeeded"));
-        assert_eq!((row.vdn_id, row.campaign_id, row.archive_history), (1, Some(campaign.get()), true));
+        assert_eq!((row.vdn_id, row.campaign_id, row.archive_history), (Some(sample::vdn()), Some(campaign), true));
         assert_eq!(serde_json::from_value::<callsweep_core::criteria::Criteria>(row.criteria).unwrap(), run.criteria);
-        assert_eq!((row.result_code.as_deref(), row.request_key.as_deref()), (Some("0200000"), Some("k")));
+        assert_eq!((row.result_code.map(ResultCode::as_str), row.request_key.as_deref()), (Some("0200000"), Some("k")));
         assert_eq!((row.request_id.as_deref(), row.client_address.as_deref()), (Some("r-1"), Some("192.0.2.1")));
         assert_eq!((row.counts.deleted, row.chunks, row.stop_reason, row.error), (10, 3, None, None));
         assert_eq!(row.started_at, started);
@@ -64,7 +64,7 @@ on_each_backend! {
             assert_eq!(report.result_code(), ResultCode::DatabaseError);
             let row = ledger_of(&mut conn, &report);
             assert_eq!((row.state.as_str(), row.counts.deleted, row.chunks), ("failed", 6, 2));
-            assert_eq!(row.result_code.as_deref(), (kind == RunKind::Request).then_some("0200006"));
+            assert_eq!(row.result_code.map(ResultCode::as_str), (kind == RunKind::Request).then_some("0200006"));
             assert!(row.error.is_some() && row.finished_at.is_some());
             assert_eq!(Vec::from_iter(tables::ids(&mut conn, campaign)), [7, 8, 9, 10]);
             assert_eq!(Vec::from_iter(tables::history_ids(&mut conn, campaign)), [1, 2, 3, 4, 5, 6]);
@@ -114,7 +114,7 @@ on_each_backend! {
             let report = sweep(&engine, &NewRun { kind, ..manual(campaign, BATCH, true) });
             let row = ledger(&mut conn, report.run_id);
             assert_eq!((row.state.as_str(), row.counts.matched, row.kind.as_str()), ("succeeded", 0, kind.as_str()));
-            assert_eq!(row.result_code.as_deref(), (kind == RunKind::Request).then_some("0200000"));
+            assert_eq!(row.result_code.map(ResultCode::as_str), (kind == RunKind::Request).then_some("0200000"));
         }
     }
 

@@ -89,7 +89,7 @@ on_each_backend! {
         let report = sweep(&engine, &run);
         assert_eq!((report.result_code(), report.counts.barred.total()), (ResultCode::StateForbids, 4));
         let row = ledger(&mut conn, report.run_id);
-        assert_eq!((row.result_code.as_deref(), row.counts.barred.total(), row.counts.deleted), (Some("0200028"), 4, 0));
+        assert_eq!((row.result_code.map(ResultCode::as_str), row.counts.barred.total(), row.counts.deleted), (Some("0200028"), 4, 0));
         let nothing = callsweep_core::run::NewRun { criteria: crate::support::criteria(r#"{"called":"1"}"#), ..run };
         assert_eq!(sweep(&engine, &nothing).result_code(), ResultCode::Success);
     }
