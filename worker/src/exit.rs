@@ -140,7 +140,7 @@ fn exit_of(error: &Error) -> Exit {
         Error::Bound(_) => Exit::RefusedByBound,
         Error::Locked { .. } | Error::KeyTaken(_) => Exit::Locked,
         Error::Campaigns { all: false, .. } => Exit::FailedInPart,
-        Error::Campaigns { all: true, .. } | Error::HistoryDrift(_) | Error::Store(_) => Exit::Failed,
+        Error::Campaigns { all: true, .. } | Error::Store(_) => Exit::Failed,
     }
 }
 

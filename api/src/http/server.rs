@@ -10,10 +10,9 @@ use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 use arc_swap::ArcSwap;
 use callsweep_core::engine::Engine;
-use callsweep_core::engine::Error;
 use callsweep_core::pace::Pace;
 use callsweep_core::settings::{ApiSettings, Settings, SettingsError};
-use callsweep_core::store::{AnyConnection, Store, StoreError, drift, migrations, storage};
+use callsweep_core::store::{AnyConnection, Store, StoreError, columns, migrations, storage};
 use prometheus_client::registry::Registry;
 use tracing::{error, info, warn};
 
@@ -43,8 +42,6 @@ pub enum StartError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error(transparent)]
-    Core(#[from] Error),
     #[error("cannot listen on {address}: {reason}; choose another address with {setting} (demo: {flag})")]
     Listen { address: SocketAddr, reason: io::Error, setting: &'static str, flag: &'static str },
     #[error("{0}")]
@@ -55,9 +52,9 @@ pub enum StartError {
 fn check_tables(conn: &mut AnyConnection) -> Result<(), StartError> {
     migrations::check_current(conn)?;
     storage::check(conn)?;
-    match drift::find(conn)? {
+    match columns::forbidding_archive(conn)? {
         None => Ok(()),
-        Some(difference) => Err(Error::HistoryDrift(difference).into()),
+        Some(difference) => Err(StoreError::from(difference).into()),
     }
 }
 

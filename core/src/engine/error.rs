@@ -72,9 +72,6 @@ pub enum Error {
     /// Another run has the key: what may happen once only has happened, or is happening.
     #[error("another run has the key {0:?}")]
     KeyTaken(String),
-    /// The history table cannot take what `call_data` holds.
-    #[error("call_data_history is not as call_data: {0}")]
-    HistoryDrift(String),
     /// There is no such run, or it is not to be resumed.
     #[error("run {run_id} cannot be resumed: {reason}")]
     NotResumable {
@@ -137,7 +134,7 @@ impl From<&Error> for ResultCode {
             Error::Bound(_) | Error::KeyTaken(_) | Error::NotResumable { .. } => Self::ParameterError,
             Error::NotRestorable { .. } => Self::ParameterError,
             Error::Locked { .. } | Error::IntoExecuting(_) | Error::Clash(_) => Self::StateForbids,
-            Error::HistoryDrift(_) | Error::Campaigns { .. } | Error::Store(_) => Self::DatabaseError,
+            Error::Campaigns { .. } | Error::Store(_) => Self::DatabaseError,
         }
     }
 }
@@ -151,10 +148,11 @@ impl From<&Error> for OutcomeCode {
             Error::Bound(_) => Self::BoundExceeded,
             Error::Locked { .. } => Self::CampaignLocked,
             Error::KeyTaken(_) => Self::KeyTaken,
-            Error::HistoryDrift(_) => Self::HistoryDrift,
             Error::NotResumable { .. } | Error::NotRestorable { .. } => Self::NotPossible,
             Error::Clash(_) => Self::Clash,
             Error::Campaigns { .. } => Self::CampaignsFailed,
+            Error::Store(StoreError::HistoryDrift(_)) => Self::HistoryDrift,
+            Error::Store(StoreError::UnsafeTable(_)) => Self::UnsafeTable,
             Error::Store(_) => Self::Database,
         }
     }

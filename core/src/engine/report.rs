@@ -173,7 +173,7 @@ pub(crate) fn combine(mut outcomes: Vec<(CampaignId, Outcome)>) -> Outcome {
         match outcome {
             Outcome::Failed(error) => failed.push((campaign, error.to_string())),
             // Nobody has decided that these are to stay as they are.
-            Outcome::Refused(error @ (Error::Locked { .. } | Error::HistoryDrift(_))) if campaigns > 1 => {
+            Outcome::Refused(error @ (Error::Locked { .. } | Error::Store(_))) if campaigns > 1 => {
                 failed.push((campaign, error.to_string()));
             }
             Outcome::Refused(error) => refused.push(error),

@@ -12,11 +12,11 @@ use crate::engine::report::Outcome;
 use crate::failpoint::fail_point;
 use crate::model::run::{Counts, RestoreCriteria, Run, RunKind, RunState, Target};
 use crate::model::stop_reason::StopReason;
-use crate::store::db::{StoreError, storage};
+use crate::store::db::{StoreError, columns, storage};
 use crate::store::ledger::leases::Lease;
 use crate::store::ledger::{Books, CampaignRow, Origin, RunRow, leases, runs};
+use crate::store::tables::campaigns;
 use crate::store::tables::history::{Scope, Walker, Which};
-use crate::store::tables::{campaigns, drift};
 
 /// A wish to take a run back.
 #[derive(Debug, Clone)]
@@ -164,8 +164,8 @@ fn forbidden(engine: &Engine, targets: &[Target], into_executing: bool) -> Resul
     if let Some(table) = storage::find_unsafe(&mut conn)?.into_iter().next() {
         return Ok(Some(StoreError::from(table).into()));
     }
-    if let Some(difference) = drift::find(&mut conn)? {
-        return Ok(Some(Error::HistoryDrift(difference)));
+    if let Some(difference) = columns::differences(&mut conn)?.into_iter().next() {
+        return Ok(Some(StoreError::from(difference).into()));
     }
     for Target { vdn_id: vdn, campaign_id: campaign } in targets.iter().copied() {
         match campaigns::find(&mut conn, vdn, campaign)? {
@@ -265,15 +265,15 @@ fn one_campaign(
     };
     let stopped = take_all(run, scope, control, |conn, window| {
         // Held until COMMIT: the campaign neither goes nor begins to execute meanwhile.
-        let Some(status) = campaigns::lock_status(conn, target.campaign_id)? else {
+        let Some(campaign) = campaigns::lock(conn, engine.store.catalogue(), target.campaign_id)? else {
             let gone = Error::NoSuchCampaign { vdn: target.vdn_id, campaign: target.campaign_id };
             return Ok(ControlFlow::Break(Break::Fail(gone)));
         };
-        if !wish.into_executing && engine.rules.bars_campaign(status) {
+        if !wish.into_executing && engine.rules.bars_campaign(campaign.status) {
             return Ok(ControlFlow::Break(Break::Stop(StopReason::CampaignExecuting)));
         }
         fail_point!("locked");
-        let restored = scope.restore(conn, window, wish.run_id)?;
+        let restored = scope.restore(conn, window, &campaign.columns, wish.run_id)?;
         Ok(ControlFlow::Continue(Counts { matched: restored, ..Counts::default() }))
     });
     match stopped {

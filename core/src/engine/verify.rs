@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::engine::error::Error;
 use crate::model::rules::Barred;
 use crate::model::run::{RestoreCriteria, RunKind};
-use crate::store::db::{AnyConnection, Store};
+use crate::store::db::{AnyConnection, Store, StoreError, columns};
 use crate::store::ledger::runs::DEAD_AFTER;
 use crate::store::ledger::{RunRow, runs};
 use crate::store::tables::history::{Scope, Which, next_campaign};
@@ -35,6 +35,8 @@ pub enum Check {
     WithoutRun,
     /// Numbers belong to a campaign that there is.
     WithoutCampaign,
+    /// History can hold every column of `call_data`.
+    HistoryHoldsColumns,
 }
 
 /// A promise that does not hold.
@@ -101,6 +103,9 @@ pub fn verify(store: &Store, progress: &mut dyn FnMut(&Report) -> bool) -> Resul
     }
     if !orphans(&mut conn, &mut report, progress)? {
         return Ok(None);
+    }
+    for difference in columns::differences(&mut conn)?.iter().filter(|difference| difference.forbids_archive()) {
+        report.add(Check::HistoryHoldsColumns, StoreError::from(difference.clone()).to_string());
     }
     report.violations.sort_by_key(|violation| violation.check);
     Ok(Some(report))

@@ -42,6 +42,8 @@ pub enum OutcomeCode {
     KeyTaken,
     /// The history table cannot hold what `call_data` holds.
     HistoryDrift,
+    /// A table cannot roll back, or loses what was committed.
+    UnsafeTable,
     /// It cannot be resumed or restored.
     NotPossible,
     /// Keys are taken where numbers should return.
@@ -69,6 +71,7 @@ text_column!(OutcomeCode {
     CampaignLocked = "campaign_locked",
     KeyTaken = "key_taken",
     HistoryDrift = "history_drift",
+    UnsafeTable = "unsafe_table",
     NotPossible = "not_possible",
     Clash = "clash",
     CampaignsFailed = "campaigns_failed",

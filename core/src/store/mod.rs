@@ -8,8 +8,8 @@ pub(crate) mod upkeep;
 
 pub use db::{
     AnyConnection, Backend, DatabaseSettings, PoolUse, PooledConnection, Retries, Store, StoreError, Transient,
-    migrations, schema, storage,
+    columns, migrations, schema, storage,
 };
 pub use ledger::{controls, policies, runs};
-pub use tables::{campaigns, drift, numbers};
+pub use tables::{campaigns, numbers};
 pub use upkeep::{inspect, load, space};

@@ -74,3 +74,23 @@ macro_rules! on_each_backend {
         }
     )*};
 }
+
+/// As [`on_each_backend!`], and each test once more on tables to which a user has added columns
+/// ([`tables::add_columns`]): `with_more_columns::name::sqlite` and so on. At most one in a module.
+#[macro_export]
+macro_rules! on_each_shape {
+    ($($(#[$attribute:meta])* fn $name:ident($db:ident) $body:block)*) => {
+        $crate::on_each_backend! { $($(#[$attribute])* fn $name($db) $body)* }
+
+        mod with_more_columns {
+            #[allow(unused_imports, reason = "not every test needs what its module imports")]
+            use super::*;
+
+            $crate::on_each_backend! { $($(#[$attribute])* fn $name($db) {
+                $crate::tables::add_columns($db);
+                $body
+                $crate::tables::check_added_columns($db);
+            })* }
+        }
+    };
+}

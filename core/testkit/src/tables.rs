@@ -11,6 +11,8 @@ use callsweep_core::number::NewNumber;
 use callsweep_core::store::schema::{call_data, call_data_history};
 use callsweep_core::store::{AnyConnection, Backend};
 
+use crate::TestDatabase;
+
 /// A row of `call_data`, every column.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
 #[allow(missing_docs, reason = "the columns of the table")]
@@ -151,4 +153,51 @@ pub fn history_ids(conn: &mut AnyConnection, campaign: CampaignId) -> BTreeSet<i
     let ids: BTreeSet<i64> = rows.iter().copied().collect();
     assert_eq!(ids.len(), rows.len(), "a number was archived twice");
     ids
+}
+
+/// Names of columns that a hostile user chooses: quotes of every kind, placeholders, reserved words.
+pub const ADDED: [&str; 3] = ["why? \"$1\" `x` 'y", "order", "from"];
+
+/// A name as an identifier of the backend.
+#[must_use]
+pub fn quoted(backend: Backend, name: &str) -> String {
+    match backend {
+        Backend::Mysql => format!("`{}`", name.replace('`', "``")),
+        Backend::Sqlite | Backend::Postgres => format!("\"{}\"", name.replace('"', "\"\"")),
+    }
+}
+
+/// Adds columns to both tables, as users do: one that may be NULL, one that may not and has a default, and one that is
+/// generated from `priority`; to history in another order, with other defaults, and the generated one as a plain one.
+pub fn add_columns(db: &TestDatabase) {
+    let [note, grade, doubled] = ADDED.map(|name| quoted(db.backend(), name));
+    let kept = if db.backend() == Backend::Postgres { "STORED" } else { "VIRTUAL" };
+    let mut conn = db.connect();
+    for (table, column) in [
+        ("call_data_history", format!("{doubled} INTEGER")),
+        ("call_data_history", format!("{grade} INTEGER NOT NULL DEFAULT 0")),
+        ("call_data_history", format!("{note} VARCHAR(20)")),
+        ("call_data", format!("{note} VARCHAR(20) DEFAULT 'here'")),
+        ("call_data", format!("{grade} INTEGER NOT NULL DEFAULT 7")),
+        ("call_data", format!("{doubled} INTEGER GENERATED ALWAYS AS (priority * 2) {kept}")),
+    ] {
+        conn.batch_execute(&format!("ALTER TABLE {table} ADD COLUMN {column}")).expect("adds a column");
+    }
+}
+
+/// What came to history has the values that [`add_columns`] gives in `call_data`.
+pub fn check_added_columns(db: &TestDatabase) {
+    #[derive(QueryableByName)]
+    struct Lost {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        lost: i64,
+    }
+    let [note, grade, doubled] = ADDED.map(|name| quoted(db.backend(), name));
+    // What is called 'clash' was put into history by a test.
+    let query = format!(
+        "SELECT count(*) AS lost FROM call_data_history WHERE called <> 'clash' \
+         AND (COALESCE({note}, '') <> 'here' OR {grade} <> 7 OR COALESCE({doubled}, -1) <> priority * 2)"
+    );
+    let lost: Lost = diesel::sql_query(query).get_result(&mut db.connect()).expect("reads call_data_history");
+    assert_eq!(lost.lost, 0, "values of columns that were added are lost");
 }

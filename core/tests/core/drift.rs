@@ -3,7 +3,7 @@
 use callsweep_core::engine::Error;
 use callsweep_core::engine::{Control, Outcome, purge};
 use callsweep_core::store::inspect::{Verdict, inspect};
-use callsweep_core::store::{Backend, drift};
+use callsweep_core::store::{Backend, StoreError, columns};
 use callsweep_testkit::TestDatabase;
 use callsweep_testkit::on_each_backend;
 use callsweep_testkit::sample::number;
@@ -17,11 +17,13 @@ const BATCH: &str = r#"{"customField":"batch"}"#;
 fn refuses(db: &TestDatabase, alter: &str, words: &str) {
     let (engine, mut conn) = (engine(db.store(), 5), db.connect());
     let campaign = campaign(db, 1, &[number(1), number(2)]);
-    assert_eq!(drift::find(&mut conn).unwrap(), None);
+    assert_eq!(columns::differences(&mut conn).unwrap(), []);
     execute(&mut conn, alter);
     let report = purge(&engine, &manual(campaign, BATCH, true), &mut Control::unattended()).unwrap();
-    let Outcome::Refused(Error::HistoryDrift(difference)) = &report.outcome else { panic!("{:?}", report.outcome) };
-    assert!(difference.contains(words), "{difference}");
+    let Outcome::Refused(Error::Store(StoreError::HistoryDrift(difference))) = &report.outcome else {
+        panic!("{:?}", report.outcome)
+    };
+    assert!(difference.to_string().contains(words), "{difference}");
     assert_eq!((report.counts.matched, tables::ids(&mut conn, campaign).len()), (0, 2));
     assert!(ledger(&mut conn, report.run_id).stop_reason.is_some_and(|reason| reason.contains(words)));
     let findings = inspect(&mut conn).unwrap();

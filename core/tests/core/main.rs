@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod backlog;
+mod columns;
 mod conformance;
 mod contention;
 mod drift;

@@ -5,7 +5,8 @@ use callsweep_core::campaign::CampaignId;
 use callsweep_core::engine::Error;
 use callsweep_core::engine::prune::{Prune, prune};
 use callsweep_core::engine::restore::{preview, restore};
-use callsweep_core::engine::{Control, Engine, Outcome, purge, resume};
+use callsweep_core::engine::{Control, Engine, Outcome, Together, purge, purge_together, resume};
+use callsweep_core::run::{NewRun, RunKind};
 use callsweep_core::store::inspect::{Verdict, inspect};
 use callsweep_core::store::{AnyConnection, Backend, StoreError, storage};
 use callsweep_testkit::TestDatabase;
@@ -16,7 +17,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 
 use crate::restore::restore_of;
-use crate::support::{assert_no_violation, campaign, engine, execute, manual, stop_after, sweep};
+use crate::support::{assert_no_violation, campaign, engine, execute, manual, stop_after, sweep, watch};
 
 const BATCH: &str = r#"{"customField":"batch"}"#;
 
@@ -98,6 +99,31 @@ on_each_backend! {
         let left = sweep(&engine, &manual(CampaignId::try_from(1).unwrap(), BATCH, true));
         assert_eq!(left.counts.archived, 5);
         assert_no_violation(&engine.store);
+    }
+
+    fn a_table_that_changes_while_a_process_works_ends_the_work(db) {
+        let alter = match db.backend() {
+            Backend::Sqlite => return, // A file has one journal for all of its tables.
+            Backend::Postgres => "ALTER TABLE call_data SET UNLOGGED",
+            Backend::Mysql => "ALTER TABLE purge_run_campaign ENGINE=MyISAM",
+        };
+        let (engine, mut conn) = (engine(db.store(), 2), db.connect());
+        let here = campaign(db, 1, &(1..=10).map(number).collect::<Vec<_>>());
+        let mut chunks = 0;
+        for archive in [true, false] {
+            let report = watch(&engine, &manual(here, BATCH, archive), |_| {
+                chunks += 1;
+                if chunks == 1 {
+                    execute(&mut conn, alter);
+                }
+            });
+            is_refused(&report.outcome, if db.backend() == Backend::Mysql { "purge_run_campaign" } else { "call_data" });
+            let request = NewRun { kind: RunKind::Request, ..manual(here, r#"{"sessionId":"s9"}"#, archive) };
+            is_refused(&purge(&engine, &request, &mut Control::unattended()).unwrap().outcome, "");
+            let done = purge_together(&engine, &mut engine.store.connection().unwrap(), &[request]);
+            assert!(matches!(done[..], [Together::Alone]), "{done:?}");
+        }
+        assert_eq!((tables::ids(&mut conn, here).len(), tables::history_ids(&mut conn, here).len()), (8, 2));
     }
 
     fn a_table_below_a_view_counts_too(db) {

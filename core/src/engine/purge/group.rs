@@ -4,6 +4,7 @@
 //! or asks for much is done by itself, by [`purge`](crate::engine::purge::purge), which knows every outcome.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDateTime;
@@ -17,6 +18,7 @@ use crate::model::campaign::CampaignId;
 use crate::model::position::Position;
 use crate::model::rules::{Barred, REMOVABLE};
 use crate::model::run::{Counts, NewRun, RunKind, Target};
+use crate::store::db::columns::Columns;
 use crate::store::db::retry::retry;
 use crate::store::db::{AnyConnection, Backend, Retries, StoreError, write_transaction};
 use crate::store::ledger;
@@ -206,6 +208,14 @@ struct Removals {
     deleted: Vec<i64>,
 }
 
+/// Requests that may be done together.
+struct Admitted<'m, 'a> {
+    /// Each with its place in the group.
+    members: Vec<(usize, &'m Member<'a>)>,
+    /// The columns that move.
+    columns: Arc<Columns>,
+}
+
 struct Group<'a> {
     engine: &'a Engine,
     begun: Instant,
@@ -228,10 +238,10 @@ impl Group<'_> {
     ) -> Result<(), StoreError> {
         write_transaction(conn, |conn| {
             shares.clear();
-            let members = self.admit(conn, members)?;
+            let Some(Admitted { members, columns }) = self.admit(conn, members)? else { return Ok(()) };
             let found = find(conn, &members)?;
             *shares = self.divide(&members, &found)?;
-            self.remove(conn, shares)?;
+            self.remove(conn, shares, &columns)?;
             // Two groups that have two keys in common insert them in the same order, or they would deadlock. The
             // Idempotency-Key leads: copies of one signature have the same one, not the other way round.
             let mut rows: Vec<RunRow> = shares.iter().map(|share| share.books.run.clone()).collect();
@@ -240,12 +250,12 @@ impl Group<'_> {
         })
     }
 
-    /// Those whose keys are new and whose campaign lets its numbers go, each with its place.
+    /// Those whose keys are new and whose campaign lets its numbers go; `None`: there are none.
     fn admit<'m, 'a>(
         &self,
         conn: &mut AnyConnection,
         members: &'m [Option<Member<'a>>],
-    ) -> Result<Vec<(usize, &'m Member<'a>)>, StoreError> {
+    ) -> Result<Option<Admitted<'m, 'a>>, StoreError> {
         let mut members: Vec<_> =
             members.iter().enumerate().filter_map(|(place, member)| Some((place, member.as_ref()?))).collect();
         // The first of several with the same key is admitted, the others find its row when they are done alone.
@@ -264,14 +274,16 @@ impl Group<'_> {
         let mut campaigns: Vec<_> = members.iter().map(|(_, member)| member.target.campaign_id).collect();
         campaigns.sort_unstable();
         campaigns.dedup();
-        let locked = group::lock_campaigns(conn, &campaigns)?;
+        let Some(locked) = group::lock_campaigns(conn, self.engine.store.catalogue(), &campaigns)? else {
+            return Ok(None);
+        };
         members.retain(|(_, member)| {
-            let campaign = locked.get(&member.target.campaign_id);
+            let campaign = locked.campaigns.get(&member.target.campaign_id);
             campaign.is_some_and(|(vdn, status)| {
                 *vdn == member.target.vdn_id.get() && !self.engine.rules.bars_campaign(*status)
             })
         });
-        Ok(members)
+        Ok(Some(Admitted { members, columns: locked.columns }))
     }
 
     /// Gives each request its numbers. Two that ask for the same number: as if one came after the other.
@@ -297,7 +309,7 @@ impl Group<'_> {
     }
 
     /// Removes the numbers of all shares, each to history under its own run or outright.
-    fn remove(&self, conn: &mut AnyConnection, shares: &[Share]) -> Result<(), StoreError> {
+    fn remove(&self, conn: &mut AnyConnection, shares: &[Share], columns: &Columns) -> Result<(), StoreError> {
         let mut removals: BTreeMap<CampaignId, Removals> = BTreeMap::new();
         for share in shares {
             let of_campaign = removals.entry(share.target.campaign_id).or_default();
@@ -307,7 +319,8 @@ impl Group<'_> {
             }
         }
         for (campaign, Removals { archived, deleted }) in removals {
-            let gone = group::archive(conn, campaign, &archived, self.now)? + group::delete(conn, campaign, &deleted)?;
+            let moved = group::archive(conn, campaign, &archived, columns, self.now)?;
+            let gone = moved + group::delete(conn, campaign, &deleted)?;
             let wanted = i64::try_from(archived.len() + deleted.len()).unwrap_or(i64::MAX);
             if gone != wanted {
                 return Err(StoreError::Changed { copied: wanted, deleted: gone });

@@ -106,7 +106,8 @@ impl Running<'_> {
             }
             let now = store.clock().timestamp();
             let archive_into = books.run.archive_into();
-            let removal = Removal { scope: *walker.scope(), window: &window, rules, archive_into, now };
+            let (scope, catalogue) = (*walker.scope(), store.catalogue());
+            let removal = Removal { scope, window: &window, rules, archive_into, now, catalogue };
             let removed = chunk::remove(conn, &removal, in_doubt, |counts| {
                 let mut entry = spent.entry(books.clone(), counts, &window, now);
                 // A request ends in the transaction of its last chunk: for most that is the only one.

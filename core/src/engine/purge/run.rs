@@ -12,9 +12,9 @@ use crate::model::campaign::Campaign;
 use crate::model::criteria::Criteria;
 use crate::model::run::{NewRun, RunKind, RunState, Target};
 use crate::model::stop_reason::StopReason;
-use crate::store::db::{StoreError, Transient};
+use crate::store::db::{StoreError, Transient, columns};
 use crate::store::ledger::{Books, CampaignRow, RunRow, controls, runs};
-use crate::store::tables::{campaigns, drift, numbers};
+use crate::store::tables::{campaigns, numbers};
 
 /// Removes what a run asks for, in chunks, each one transaction.
 ///
@@ -190,9 +190,9 @@ impl<'a> Running<'a> {
                 return Ok(Some(refused));
             }
             if self.open.books.run.archive_history
-                && let Some(difference) = self.open.retry(drift::find)?
+                && let Some(difference) = self.open.retry(columns::forbidding_archive)?
             {
-                return Ok(Some(Error::HistoryDrift(difference)));
+                return Ok(Some(StoreError::from(difference).into()));
             }
         }
         if !self.plan.bounds.any() || self.open.books.run.chunks > 0 {

@@ -8,6 +8,7 @@ use diesel::{QueryResult, SqliteConnection};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::backend::Backend;
+use super::catalogue::Catalogue;
 use crate::store::db::database_url::{DatabaseUrl, Tls, sqlite_uri};
 use crate::store::db::{AnyConnection, StoreError};
 
@@ -17,6 +18,7 @@ use crate::store::db::{AnyConnection, StoreError};
 pub struct ConnectionManager {
     url: DatabaseUrl,
     create: bool,
+    catalogue: Catalogue,
 }
 
 /// How long a statement waits for a lock before it fails and is retried. Long enough for another program's
@@ -37,8 +39,8 @@ const SQLITE_CACHE_KIB: u32 = 8 * 1024;
 
 impl ConnectionManager {
     /// Reads a database URL. `create`: a SQLite file that is missing is made.
-    pub(crate) fn new(url: &SecretString, create: bool) -> Result<Self, StoreError> {
-        Ok(Self { url: DatabaseUrl::parse(url)?, create })
+    pub(crate) fn new(url: &SecretString, create: bool, catalogue: Catalogue) -> Result<Self, StoreError> {
+        Ok(Self { url: DatabaseUrl::parse(url)?, create, catalogue })
     }
 
     pub(crate) fn backend(&self) -> Backend {
@@ -98,9 +100,11 @@ impl ConnectionManager {
             // READ COMMITTED: no gap locks, so that imports go on beside a sweep. Strict: no value is cut silently.
             Backend::Mysql => {
                 conn.batch_execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")?;
+                let seconds = LOCK_WAIT.trim_end_matches('s');
+                // For rows, and for a table that an ALTER has; the server's own limit for that is a day.
                 conn.batch_execute(&format!(
-                    "SET SESSION innodb_lock_wait_timeout = {}, SESSION sql_mode = 'STRICT_ALL_TABLES'",
-                    LOCK_WAIT.trim_end_matches('s')
+                    "SET SESSION innodb_lock_wait_timeout = {seconds}, SESSION lock_wait_timeout = {seconds}, \
+                     SESSION sql_mode = 'STRICT_ALL_TABLES'"
                 ))
             }
         }
@@ -140,6 +144,7 @@ impl r2d2::ManageConnection for ConnectionManager {
             conn.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA auto_vacuum = INCREMENTAL")?;
         }
         Self::prepare(&mut conn)?;
+        self.catalogue.forget();
         Ok(conn)
     }
 

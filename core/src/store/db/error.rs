@@ -96,6 +96,9 @@ pub enum StoreError {
     /// A value in a table that Callsweep cannot read.
     #[error("the database holds a value that this version cannot read: {0}")]
     Unreadable(String),
+    /// A number would lose the value of a column on its way between the tables.
+    #[error("call_data_history is not as call_data: {0}")]
+    HistoryDrift(#[from] super::columns::Difference),
     /// A table in which numbers could be lost.
     #[error(transparent)]
     UnsafeTable(#[from] super::storage::UnsafeTable),

@@ -1,9 +1,10 @@
 //! The schema's migrations, built into the binary.
 
+use diesel::connection::SimpleConnection as _;
 use diesel::migration::{Migration, MigrationSource, MigrationVersion};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use crate::store::db::{AnyConnection, StoreError};
+use crate::store::db::{AnyConnection, Backend, StoreError};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("../migrations/sqlite");
 #[cfg(feature = "postgres")]
@@ -74,6 +75,10 @@ pub fn check_current(conn: &mut AnyConnection) -> Result<(), StoreError> {
 /// As [`pending`], or the migration's own error.
 pub fn run(conn: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
     let names = pending(conn)?;
+    if conn.backend() == Backend::Mysql {
+        // A statement that gives up would leave its migration half done.
+        conn.batch_execute("SET SESSION lock_wait_timeout = DEFAULT")?;
+    }
     on_backend!(conn, |conn, migrations| conn.run_pending_migrations(migrations).map_err(failed)?);
     Ok(names)
 }

@@ -2,6 +2,8 @@
 
 mod any_connection;
 mod backend;
+pub(crate) mod catalogue;
+pub mod columns;
 mod connection;
 mod database_url;
 mod error;

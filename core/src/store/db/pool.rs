@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::id::IdGenerator;
 
 use super::backend::Backend;
+use super::catalogue::Catalogue;
 use super::connection::{self, ConnectionManager};
 use super::error::StoreError;
 use super::settings::DatabaseSettings;
@@ -21,6 +22,7 @@ pub struct Store {
     backend: Backend,
     clock: Clock,
     ids: Arc<IdGenerator>,
+    catalogue: Catalogue,
     /// How long a caller waits for a connection.
     patience: Duration,
 }
@@ -54,11 +56,12 @@ impl Store {
     }
 
     fn connect(settings: &DatabaseSettings, clock: Clock, create: bool) -> Result<Self, StoreError> {
-        let manager = ConnectionManager::new(&settings.url, create)?;
+        let catalogue = Catalogue::default();
+        let manager = ConnectionManager::new(&settings.url, create, catalogue.clone())?;
         let backend = manager.backend();
         let pool = connection::pool(manager, settings.pool_size.get())?;
         let ids = Arc::new(IdGenerator::new(clock.clone()));
-        Ok(Self { pool, backend, ids, clock, patience: connection::POOL_WAIT })
+        Ok(Self { pool, backend, ids, clock, catalogue, patience: connection::POOL_WAIT })
     }
 
     /// The same store, for callers that wait another time for a connection than the five seconds of most.
@@ -112,6 +115,11 @@ impl Store {
     #[must_use]
     pub fn backend(&self) -> Backend {
         self.backend
+    }
+
+    /// What is known of the tables.
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
     }
 
     /// The clock that everything in the store is stamped by.

@@ -16,6 +16,7 @@ pub(crate) struct Statement(Vec<Piece>);
 #[derive(Debug, Clone)]
 enum Piece {
     Sql(&'static str),
+    Identifier(String),
     SmallInt(i16),
     BigInt(i64),
     Text(String),
@@ -29,6 +30,12 @@ impl Statement {
 
     pub(crate) fn sql(mut self, sql: &'static str) -> Self {
         self.0.push(Piece::Sql(sql));
+        self
+    }
+
+    /// A name from the catalogue, quoted: users choose the names of columns.
+    pub(crate) fn identifier(mut self, name: &str) -> Self {
+        self.0.push(Piece::Identifier(name.to_owned()));
         self
     }
 
@@ -84,6 +91,12 @@ impl Statement {
         padded(values).fold((self, ""), separated).0
     }
 
+    /// Names of columns, separated by commas.
+    pub(crate) fn identifiers(self, names: &[String]) -> Self {
+        let separated = |(list, separator), name: &String| (Self::sql(list, separator).identifier(name), ", ");
+        names.iter().fold((self, ""), separated).0
+    }
+
     pub(crate) fn append(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
@@ -114,6 +127,7 @@ where
         for piece in &self.0 {
             match piece {
                 Piece::Sql(sql) => out.push_sql(sql),
+                Piece::Identifier(name) => out.push_identifier(name)?,
                 Piece::SmallInt(value) => out.push_bind_param::<SmallInt, _>(value)?,
                 Piece::BigInt(value) => out.push_bind_param::<BigInt, _>(value)?,
                 Piece::Text(value) => out.push_bind_param::<Text, _>(value)?,

@@ -1,9 +1,14 @@
 //! Campaigns.
 
+use std::sync::Arc;
+
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
+use diesel::sql_types::{SmallInt, Text};
 
 use crate::model::campaign::{Campaign, CampaignId, CampaignStatus, VdnId};
+use crate::store::db::catalogue::{Catalogue, fingerprint};
+use crate::store::db::columns::Columns;
 use crate::store::db::schema::campaign;
 use crate::store::db::statement::Statement;
 use crate::store::db::{AnyConnection, Backend, StoreError};
@@ -81,24 +86,41 @@ pub fn set_status(
     Ok(())
 }
 
-/// Reads a campaign's state and keeps it from changing until the transaction ends. `None` when it is gone.
-pub(crate) fn lock_status(conn: &mut AnyConnection, id: CampaignId) -> Result<Option<CampaignStatus>, StoreError> {
+/// A campaign that the transaction has locked, and the columns that it moves.
+pub(crate) struct LockedCampaign {
+    pub(crate) status: CampaignStatus,
+    pub(crate) columns: Arc<Columns>,
+}
+
+/// Reads a campaign's state and keeps it from changing until the transaction ends, as it keeps the columns of the tables.
+/// `None` when the campaign is gone.
+///
+/// # Errors
+/// [`StoreError::UnsafeTable`]: numbers could be lost in a table. Or the database's.
+pub(crate) fn lock(
+    conn: &mut AnyConnection,
+    catalogue: &Catalogue,
+    id: CampaignId,
+) -> Result<Option<LockedCampaign>, StoreError> {
     #[derive(QueryableByName)]
-    struct Status {
-        #[diesel(sql_type = diesel::sql_types::SmallInt)]
+    struct Locked {
+        #[diesel(sql_type = SmallInt)]
         status: i16,
+        #[diesel(sql_type = Text)]
+        fingerprint: String,
     }
-    let lock = match conn.backend() {
+    let backend = conn.backend();
+    let lock = match backend {
         // The transaction began by taking the only write lock there is.
         Backend::Sqlite => "",
         Backend::Postgres => " FOR SHARE",
         Backend::Mysql => " LOCK IN SHARE MODE",
     };
-    let found: Vec<Status> = Statement::new("/* campaigns::lock_status */ SELECT status FROM campaign WHERE id = ")
-        .big_int(id.get())
-        .sql(lock)
-        .load(conn)?;
-    Ok(found.first().map(|row| CampaignStatus::from_column(row.status)))
+    let head = fingerprint(Statement::new("/* campaigns::lock */ SELECT status"), backend);
+    let found: Vec<Locked> = head.sql(" FROM campaign WHERE id = ").big_int(id.get()).sql(lock).load(conn)?;
+    let Some(found) = found.into_iter().next() else { return Ok(None) };
+    let columns = catalogue.columns(conn, &found.fingerprint)?;
+    Ok(Some(LockedCampaign { status: CampaignStatus::from_column(found.status), columns }))
 }
 
 type Row = (i64, i32, String, i16);

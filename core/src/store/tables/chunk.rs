@@ -8,6 +8,7 @@ use diesel::prelude::*;
 use crate::failpoint::fail_point;
 use crate::model::rules::{OngoingTask, REMOVABLE};
 use crate::model::run::Counts;
+use crate::store::db::catalogue::Catalogue;
 use crate::store::db::statement::{Statement, rows};
 use crate::store::db::{AnyConnection, StoreError};
 use crate::store::ledger::commit::{Entry, InDoubt, accounted};
@@ -43,6 +44,7 @@ pub(crate) struct Removal<'a> {
     /// The run under which the numbers go into history, if they do.
     pub(crate) archive_into: Option<i64>,
     pub(crate) now: NaiveDateTime,
+    pub(crate) catalogue: &'a Catalogue,
 }
 
 /// Removes the numbers of a window and adds the counts to the ledger, in one transaction.
@@ -55,15 +57,19 @@ pub(crate) fn remove(
     in_doubt: &mut ChunksInDoubt,
     account: impl FnOnce(&Counts) -> Result<Entry, StoreError>,
 ) -> Result<(Chunk, Window), StoreError> {
-    let Removal { scope, window, rules, archive_into, now } = *removal;
+    let Removal { scope, window, rules, archive_into, now, catalogue } = *removal;
     let outcome = accounted(conn, in_doubt, |conn| {
-        let Some(status) = campaigns::lock_status(conn, scope.campaign)? else {
+        let Some(campaign) = campaigns::lock(conn, catalogue, scope.campaign)? else {
             return Ok(ControlFlow::Break(Chunk::CampaignGone));
         };
-        if rules.bars_campaign(status) {
+        if rules.bars_campaign(campaign.status) {
             return Ok(ControlFlow::Break(Chunk::CampaignExecuting));
         }
         fail_point!("locked");
+        let archive_into = match archive_into {
+            Some(run_id) => Some((run_id, campaign.columns.archived()?)),
+            None => None,
+        };
         let (deleted, archived) = take(conn, &scope, window, archive_into, now)?;
         if deleted > window.most {
             return Err(StoreError::Changed { copied: window.most, deleted });
@@ -88,8 +94,8 @@ pub(crate) fn find_saved(
     Ok(saved.map(|(books, (counts, window))| (Chunk::Done(counts, Box::new(books)), window)))
 }
 
-/// Takes the removable numbers of a window out of `call_data`, into history under the run `archive_into` if given.
-/// Returns how many were deleted and archived.
+/// Takes the removable numbers of a window out of `call_data`; into history, under the run and with the columns of
+/// `archive_into`, if given. Returns how many were deleted and archived.
 ///
 /// Removable is decided by the statement that locks the row, on the row's newest version: what the dialler took a
 /// microsecond earlier stays.
@@ -97,7 +103,7 @@ fn take(
     conn: &mut AnyConnection,
     scope: &Scope<'_>,
     window: &Window,
-    archive_into: Option<i64>,
+    archive_into: Option<(i64, &[String])>,
     now: NaiveDateTime,
 ) -> Result<(i64, i64), StoreError> {
     let mut taken = (0, 0);
@@ -105,9 +111,9 @@ fn take(
         let restrict = |head: Statement| {
             scope.restrict_to(head, window, *stretch).sql(" AND status = ").small_int(REMOVABLE as i16)
         };
-        if let Some(run_id) = archive_into {
-            let which = restrict(Statement::default());
-            let moved = Move { direction: Direction::Archive { run: Under::Run(run_id), now }, which }.run(conn)?;
+        if let Some((run_id, columns)) = archive_into {
+            let (run, which) = (Under::Run(run_id), restrict(Statement::default()));
+            let moved = Move { direction: Direction::Archive { run, now }, columns, which }.run(conn)?;
             taken = (taken.0 + moved, taken.1 + moved);
         } else {
             let deleted = restrict(Statement::new("/* chunk::delete */ DELETE FROM call_data WHERE ")).execute(conn)?;

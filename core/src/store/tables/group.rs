@@ -4,6 +4,7 @@
 //! power of two of places, the last value repeated, so that there are few texts to prepare.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -11,6 +12,8 @@ use diesel::sql_types::{BigInt, Integer, SmallInt, Text};
 
 use crate::model::campaign::{CampaignId, CampaignStatus};
 use crate::model::rules::REMOVABLE;
+use crate::store::db::catalogue::{Catalogue, fingerprint};
+use crate::store::db::columns::Columns;
 use crate::store::db::statement::{Statement, rows};
 use crate::store::db::{AnyConnection, Backend, StoreError};
 use crate::store::scan::predicate;
@@ -54,12 +57,23 @@ fn taken(conn: &mut AnyConnection, head: &'static str, keys: &[&str]) -> Result<
     Ok(rows.into_iter().map(|row| row.taken).collect())
 }
 
-/// Reads the VDN and the state of these campaigns, and keeps both from changing until the transaction ends. Those that
-/// somebody else has locked are left out.
+/// Campaigns that the transaction has locked, and the columns that it moves.
+pub(crate) struct LockedCampaigns {
+    /// The VDN and the state of each.
+    pub(crate) campaigns: HashMap<CampaignId, (i32, CampaignStatus)>,
+    pub(crate) columns: Arc<Columns>,
+}
+
+/// Reads the VDN and the state of these campaigns, and keeps both from changing until the transaction ends, as it keeps the
+/// columns of the tables. Those that somebody else has locked are left out; `None`: none is left.
+///
+/// # Errors
+/// [`StoreError::UnsafeTable`]: numbers could be lost in a table. Or the database's.
 pub(crate) fn lock_campaigns(
     conn: &mut AnyConnection,
+    catalogue: &Catalogue,
     campaigns: &[CampaignId],
-) -> Result<HashMap<CampaignId, (i32, CampaignStatus)>, StoreError> {
+) -> Result<Option<LockedCampaigns>, StoreError> {
     #[derive(QueryableByName)]
     struct Locked {
         #[diesel(sql_type = BigInt)]
@@ -68,21 +82,30 @@ pub(crate) fn lock_campaigns(
         vdn_id: i32,
         #[diesel(sql_type = SmallInt)]
         status: i16,
+        #[diesel(sql_type = Text)]
+        fingerprint: String,
     }
-    let lock = match conn.backend() {
+    if campaigns.is_empty() {
+        return Ok(None);
+    }
+    let backend = conn.backend();
+    let lock = match backend {
         Backend::Sqlite => "",
         Backend::Postgres => " FOR SHARE SKIP LOCKED",
         // MySQL has no SKIP LOCKED for this lock: there it waits.
         Backend::Mysql => " LOCK IN SHARE MODE /*M!100600 SKIP LOCKED */",
     };
-    let head = Statement::new("/* group::campaigns */ SELECT id, vdn_id, status FROM campaign WHERE id IN (");
-    let list = head.list(campaigns, |list, campaign| list.big_int(campaign.get()));
+    let head = Statement::new("/* group::campaigns */ SELECT id, vdn_id, status");
+    let list = fingerprint(head, backend).sql(" FROM campaign WHERE id IN (");
+    let list = list.list(campaigns, |list, campaign| list.big_int(campaign.get()));
     let locked: Vec<Locked> = list.sql(")").sql(lock).load(conn)?;
-    let locked = locked.into_iter().filter_map(|row| {
+    let Some(first) = locked.first() else { return Ok(None) };
+    let columns = catalogue.columns(conn, &first.fingerprint)?;
+    let campaigns = locked.into_iter().filter_map(|row| {
         let id = CampaignId::try_from(row.id).ok()?;
         Some((id, (row.vdn_id, CampaignStatus::from_column(row.status))))
     });
-    Ok(locked.collect())
+    Ok(Some(LockedCampaigns { campaigns: campaigns.collect(), columns }))
 }
 
 /// The numbers of a campaign with one of these values, at most so many; locked, those left out that somebody else has
@@ -125,15 +148,17 @@ pub(crate) fn archive(
     conn: &mut AnyConnection,
     campaign: CampaignId,
     numbers: &[(i64, i64)],
+    columns: &Columns,
     now: NaiveDateTime,
 ) -> Result<i64, StoreError> {
     if numbers.is_empty() {
         return Ok(0);
     }
+    let columns = columns.archived()?;
     let ids: Vec<i64> = numbers.iter().map(|(id, _)| *id).collect();
     let run = Under::ByNumber(numbers.to_vec());
-    Move { direction: Direction::Archive { run, now }, which: removable(Statement::default(), campaign, &ids) }
-        .run(conn)
+    let which = removable(Statement::default(), campaign, &ids);
+    Move { direction: Direction::Archive { run, now }, columns, which }.run(conn)
 }
 
 /// Deletes numbers of a campaign that are locked. Says how many there were.

@@ -9,6 +9,7 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
 
+use crate::store::db::columns::Columns;
 use crate::store::db::schema::purge_run;
 use crate::store::db::statement::{Statement, rows};
 use crate::store::db::{AnyConnection, Backend, StoreError};
@@ -138,9 +139,18 @@ impl Scope {
 
     /// Moves the rows of a window back to `call_data`, and counts them as restored in the run that archived them. Inside
     /// the caller's transaction.
-    pub(crate) fn restore(&self, conn: &mut AnyConnection, window: &Window, source: i64) -> Result<i64, StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError::HistoryDrift`]: the tables differ. Or the database's.
+    pub(crate) fn restore(
+        &self,
+        conn: &mut AnyConnection,
+        window: &Window,
+        columns: &Columns,
+        source: i64,
+    ) -> Result<i64, StoreError> {
         let which = self.restrict(Statement::default(), window, conn.backend());
-        let moved = Move { direction: Direction::Restore, which }.run(conn)?;
+        let moved = Move { direction: Direction::Restore, columns: columns.restored()?, which }.run(conn)?;
         if moved > 0 {
             diesel::update(purge_run::table.filter(purge_run::id.eq(source)))
                 .set(purge_run::restored.eq(purge_run::restored + moved))

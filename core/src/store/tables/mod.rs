@@ -2,7 +2,6 @@
 
 pub mod campaigns;
 pub(crate) mod chunk;
-pub mod drift;
 pub(crate) mod group;
 pub(crate) mod history;
 mod moving;

@@ -8,13 +8,11 @@ use crate::failpoint::fail_point;
 use crate::store::db::statement::{Statement, rows};
 use crate::store::db::{AnyConnection, Backend, StoreError};
 
-/// The columns that both tables have.
-const COLUMNS: &str = "campaign_id, id, session_id, called, caller, custom_field, call_data, priority, recycle_time, \
-                       status, created_at, updated_at";
-
 /// Rows on their way from one table to the other.
-pub(crate) struct Move {
+pub(crate) struct Move<'a> {
     pub(crate) direction: Direction,
+    /// The columns that move, as the catalogue has them now.
+    pub(crate) columns: &'a [String],
     /// Which rows, as the condition of a WHERE that names one campaign.
     pub(crate) which: Statement,
 }
@@ -49,14 +47,14 @@ impl Under {
     }
 }
 
-impl Move {
+impl Move<'_> {
     /// Moves them, inside the caller's transaction. Says how many there were.
     pub(crate) fn run(&self, conn: &mut AnyConnection) -> Result<i64, StoreError> {
         let (copied, deleted) = match conn.backend() {
             // One statement: what is copied is what the DELETE returns.
             Backend::Postgres => {
-                let gone = self.delete("/* chunk::move */ WITH gone AS (").sql(" RETURNING ").sql(COLUMNS);
-                let kept = self.copy(gone.sql("), kept AS (")).sql("gone RETURNING 1)");
+                let gone = self.delete("/* chunk::move */ WITH gone AS (").sql(" RETURNING ").identifiers(self.columns);
+                let kept = self.copy(gone.sql("), kept AS ("), OVERRIDING).sql("gone RETURNING 1)");
                 let counts = " SELECT (SELECT count(*) FROM kept) AS copied, (SELECT count(*) FROM gone) AS deleted";
                 let moved: Moved = kept.sql(counts).get_result(conn)?;
                 (moved.copied, moved.deleted)
@@ -65,7 +63,7 @@ impl Move {
             // reads, so none of them can leave before the delete; one that enters makes the counts differ.
             Backend::Sqlite | Backend::Mysql => {
                 let lock = if conn.backend() == Backend::Mysql { " FOR UPDATE" } else { "" };
-                let copy = self.copy(Statement::new("/* chunk::copy */ ")).sql(self.from()).sql(" WHERE ");
+                let copy = self.copy(Statement::new("/* chunk::copy */ "), "").sql(self.from()).sql(" WHERE ");
                 let copied = copy.append(self.which.clone()).sql(lock).execute(conn)?;
                 fail_point!("copied");
                 let deleted = self.delete("/* chunk::delete */ ").execute(conn)?;
@@ -88,20 +86,23 @@ impl Move {
     }
 
     /// `INSERT INTO … SELECT … FROM `
-    fn copy(&self, head: Statement) -> Statement {
+    fn copy(&self, head: Statement, overriding: &'static str) -> Statement {
         match &self.direction {
             Direction::Archive { run, now } => {
-                let into =
-                    head.sql("INSERT INTO call_data_history (").sql(COLUMNS).sql(", archived_at, run_id) SELECT ");
-                run.column(into.sql(COLUMNS).sql(", ").timestamp(*now).sql(", ")).sql(" FROM ")
+                let into = head.sql("INSERT INTO call_data_history (").identifiers(self.columns);
+                let into = into.sql(", archived_at, run_id)").sql(overriding).sql(" SELECT ").identifiers(self.columns);
+                run.column(into.sql(", ").timestamp(*now).sql(", ")).sql(" FROM ")
             }
             Direction::Restore => {
-                let into = head.sql("INSERT INTO call_data (").sql(COLUMNS).sql(") SELECT ");
-                into.sql(COLUMNS).sql(" FROM ")
+                let into = head.sql("INSERT INTO call_data (").identifiers(self.columns).sql(")").sql(overriding);
+                into.sql(" SELECT ").identifiers(self.columns).sql(" FROM ")
             }
         }
     }
 }
+
+/// Without it PostgreSQL takes no value for a column that is GENERATED ALWAYS AS IDENTITY.
+const OVERRIDING: &str = " OVERRIDING SYSTEM VALUE";
 
 #[derive(QueryableByName)]
 struct Moved {

@@ -4,8 +4,8 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use serde::Serialize;
 
+use crate::store::db::columns::{self, Difference};
 use crate::store::db::{AnyConnection, Backend, StoreError, storage};
-use crate::store::tables::drift;
 
 /// How a finding is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -208,11 +208,14 @@ fn tables(conn: &mut AnyConnection) -> Result<Finding, StoreError> {
 }
 
 fn history(conn: &mut AnyConnection) -> Result<Finding, StoreError> {
-    let (detail, verdict) = match drift::find(conn)? {
-        None => ("call_data_history can take what call_data holds".to_owned(), Verdict::Ok),
-        Some(difference) => {
-            (format!("{difference}: archiving is refused until call_data_history is altered"), Verdict::Failure)
-        }
+    let differences = columns::differences(conn)?;
+    let texts: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    let (detail, verdict) = if differences.is_empty() {
+        ("a number moves to call_data_history and back with every column".to_owned(), Verdict::Ok)
+    } else if differences.iter().any(Difference::forbids_archive) {
+        (format!("{}: archiving and restoring are refused", texts.join("; ")), Verdict::Failure)
+    } else {
+        (format!("{}: restoring is refused", texts.join("; ")), Verdict::Warning)
     };
     Ok(Finding { topic: "history table".to_owned(), detail, verdict })
 }

@@ -3,7 +3,7 @@
 use callsweep_core::engine::Outcome;
 use callsweep_core::number::{Called, CustomField, NewNumber, SessionId};
 use callsweep_testkit::clock::ManualClock;
-use callsweep_testkit::on_each_backend;
+use callsweep_testkit::on_each_shape;
 use callsweep_testkit::sample::{self, number, time};
 use callsweep_testkit::tables;
 use chrono::TimeDelta;
@@ -45,7 +45,7 @@ fn extremes() -> Vec<NewNumber> {
     numbers.into_iter().map(|number| NewNumber { called: called.clone(), ..number }).collect()
 }
 
-on_each_backend! {
+on_each_shape! {
     fn every_column_moves_unchanged(db) {
         let clock = ManualClock::at("2024-02-29T23:59:59Z");
         clock.advance(TimeDelta::microseconds(123_456));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use callsweep_core::number::{Called, CustomField, NewNumber, NumberStatus, SessionId};
 use callsweep_core::run::RunState;
 use callsweep_core::walk::Walk;
-use callsweep_testkit::on_each_backend;
+use callsweep_testkit::on_each_shape;
 use callsweep_testkit::sample::{self, number, time};
 use callsweep_testkit::tables;
 
@@ -38,7 +38,7 @@ fn mixed(count: i64) -> Vec<NewNumber> {
     (1..=count).map(one).collect()
 }
 
-on_each_backend! {
+on_each_shape! {
     fn every_size_gives_the_same_result(db) {
         let mut conn = db.connect();
         let goes: BTreeSet<i64> = (1..=60).filter(|id| id % 4 > 0 && id % 5 == 0).collect();

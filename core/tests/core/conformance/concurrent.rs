@@ -12,7 +12,7 @@ use callsweep_core::run::RunState;
 use callsweep_core::run::{NewRun, RunKind};
 use callsweep_core::store::AnyConnection;
 use callsweep_core::store::runs::{self, RunFilter};
-use callsweep_testkit::on_each_backend;
+use callsweep_testkit::on_each_shape;
 use callsweep_testkit::sample::{number, numbers, try_dial};
 use callsweep_testkit::tables;
 
@@ -44,7 +44,7 @@ fn sum(reports: &[PurgeReport], of: impl Fn(&PurgeReport) -> i64) -> i64 {
     reports.iter().map(of).sum()
 }
 
-on_each_backend! {
+on_each_shape! {
     fn identical_requests_sum_to_the_numbers_removed(db) {
         const CALLS: usize = 32;
         for (n, size, archive) in [(1, 5_000, true), (2, 20, false)] {

@@ -1,7 +1,7 @@
 //! Every filter, alone and combined, matches exactly its value, also among similar values.
 
 use callsweep_core::number::{Called, CustomField, NewNumber, SessionId};
-use callsweep_testkit::on_each_backend;
+use callsweep_testkit::on_each_shape;
 use callsweep_testkit::sample::{number, time};
 use callsweep_testkit::tables;
 use chrono::TimeDelta;
@@ -28,7 +28,7 @@ fn numbers() -> Vec<NewNumber> {
     (0..16).map(one).collect()
 }
 
-on_each_backend! {
+on_each_shape! {
     fn every_combination_removes_exactly_its_matches(db) {
         let (engine, mut conn) = (engine(db.store(), 5_000), db.connect());
         let neighbour = campaign(db, 100, &numbers());

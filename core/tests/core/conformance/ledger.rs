@@ -8,7 +8,7 @@ use callsweep_core::run::{NewRun, RequestOrigin, RunKind};
 use callsweep_core::store::campaigns;
 use callsweep_core::store::runs::{self, RunFilter};
 use callsweep_testkit::clock::ManualClock;
-use callsweep_testkit::on_each_backend;
+use callsweep_testkit::on_each_shape;
 use callsweep_testkit::sample::{self, dial, number};
 use callsweep_testkit::tables;
 use chrono::TimeDelta;
@@ -21,7 +21,7 @@ fn ten_numbers() -> Vec<NewNumber> {
     (1..=10).map(number).collect()
 }
 
-on_each_backend! {
+on_each_shape! {
     fn a_run_is_recorded_completely(db) {
         let clock = ManualClock::at("2024-02-29T23:59:58Z");
         let (engine, mut conn) = (engine(db.store_at(clock.clock()), 4), db.connect());

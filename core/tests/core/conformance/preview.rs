@@ -8,7 +8,7 @@ use callsweep_core::number::{NewNumber, mask};
 use callsweep_core::rules::OngoingTask;
 use callsweep_core::run::NewRun;
 use callsweep_core::store::runs::{self, RunFilter};
-use callsweep_testkit::on_each_backend;
+use callsweep_testkit::on_each_shape;
 use callsweep_testkit::sample::{self, number, numbers};
 use callsweep_testkit::tables;
 
@@ -30,7 +30,7 @@ fn look(engine: &Engine, run: &NewRun) -> Preview {
     preview_of(engine, run, false).unwrap().expect("it was not stopped")
 }
 
-on_each_backend! {
+on_each_shape! {
     fn a_preview_equals_the_run_and_changes_nothing(db) {
         let mut conn = db.connect();
         let mut next = 1..;

@@ -8,7 +8,7 @@ use callsweep_core::result_code::ResultCode;
 use callsweep_core::rules::{Barred, OngoingTask};
 use callsweep_core::run::{Counts, RunKind};
 use callsweep_core::store::runs::{self, RunFilter};
-use callsweep_testkit::on_each_backend;
+use callsweep_testkit::on_each_shape;
 use callsweep_testkit::sample::{self, dial, number};
 use callsweep_testkit::tables;
 
@@ -21,7 +21,7 @@ fn one_of_each() -> Vec<NewNumber> {
     (1..).zip(STATUSES).map(|(id, status)| NewNumber { status, ..number(id) }).collect()
 }
 
-on_each_backend! {
+on_each_shape! {
     fn only_a_waiting_number_is_removed(db) {
         let (mut engine, mut conn) = (engine(db.store(), 5_000), db.connect());
         let mut next = 1..;

@@ -107,7 +107,8 @@ impl Lane<'_> {
         let conn = own.take().map_or_else(|| engine.store.connection(), Ok);
         let removed = conn.and_then(|mut conn| {
             let now = engine.store.clock().timestamp();
-            let removal = Removal { scope, window: &window, rules: engine.rules, archive_into, now };
+            let (rules, catalogue) = (engine.rules, engine.store.catalogue());
+            let removal = Removal { scope, window: &window, rules, archive_into, now, catalogue };
             let removed = chunk::remove(&mut conn, &removal, &mut in_doubt, |counts| {
                 let mine = turns.wait(number, begun.elapsed().max(PATIENCE))?;
                 let entry = spent.entry(mine.books.clone(), counts, &window, now);
