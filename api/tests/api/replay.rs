@@ -1,6 +1,7 @@
 //! Promise 7: a request that is sent again, or was captured, gets the first answer and removes nothing more.
 
 use callsweep_core::number::NumberStatus;
+use callsweep_core::store::Backend;
 use callsweep_core::store::runs::{self, RunFilter};
 use callsweep_testkit::on_each_backend;
 use chrono::TimeDelta;
@@ -8,7 +9,7 @@ use diesel::connection::SimpleConnection;
 
 use crate::http::{self, Response};
 use crate::process::{Running, key, output, program, write_settings};
-use crate::server::{Call, EXECUTING, LIMITED_KEY, TestServer, eventually};
+use crate::server::{CAMPAIGN, Call, EXECUTING, LIMITED_KEY, TestServer, eventually};
 
 const BATCH: &str = r#"{"customField":"batch","archiveHistory":1}"#;
 
@@ -33,6 +34,19 @@ fn tampered(captured: &Call, lines: &str) -> Vec<u8> {
     let is_idempotency_key = |line: &&str| line.to_ascii_lowercase().starts_with(IDEMPOTENCY_KEY);
     let kept: String = captured.split_inclusive("\r\n").filter(|line| !is_idempotency_key(line)).collect();
     kept.replacen("\r\n", &format!("\r\n{lines}"), 1).into_bytes()
+}
+
+/// A trigger by which the campaign begins to execute when a number of it has been deleted.
+fn executes_after_a_delete(backend: Backend) -> String {
+    let update = format!("UPDATE campaign SET status = 2 WHERE id = {CAMPAIGN}");
+    match backend {
+        Backend::Sqlite => format!("CREATE TRIGGER begins AFTER DELETE ON call_data BEGIN {update}; END"),
+        Backend::Postgres => format!(
+            "CREATE FUNCTION begins() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {update}; RETURN NULL; END $$; \
+             CREATE TRIGGER begins AFTER DELETE ON call_data FOR EACH ROW EXECUTE FUNCTION begins()"
+        ),
+        Backend::Mysql => format!("CREATE TRIGGER begins AFTER DELETE ON call_data FOR EACH ROW {update}"),
+    }
 }
 
 fn run_count(server: &TestServer) -> usize {
@@ -69,6 +83,35 @@ on_each_backend! {
         let (first, second) = send_twice(&server, &Call::new(r#"{"sessionId":"nobody"}"#));
         assert_eq!((first.members().code.as_str(), &first.body), ("0200000", &second.body));
         assert_eq!(run_count(&server), 3);
+    }
+
+    fn the_texts_of_the_ledger_decide_nothing_about_a_repeated_answer(db) {
+        let server = TestServer::start_with(db, |settings| settings.api.chunk_size = 1.try_into().unwrap());
+        let mut barred = server.number("2");
+        barred.status = NumberStatus::Calling;
+        let mut calls = Vec::new();
+        let mut send = |call: Call| {
+            let first = server.send(&call);
+            calls.push((call, first));
+        };
+        send(Call::new(BATCH)); // nothing matches
+        send(Call::new(BATCH).to(1, EXECUTING)); // refused
+        server.add(&[barred.clone()]);
+        send(Call::new(BATCH)); // all barred
+        server.add(&[server.number("1")]);
+        send(Call::new(BATCH)); // one deleted, one barred
+        server.add(&[server.number("3"), server.number("4")]);
+        server.store.connection().unwrap().batch_execute(&executes_after_a_delete(db.backend())).unwrap();
+        send(Call::new(BATCH)); // one deleted, then the campaign executes
+        let count = |index: usize| calls[index].1.members().count;
+        assert_eq!((0..calls.len()).map(count).collect::<Vec<_>>(), [0, 0, 0, 1, 1]);
+        for texts in ["NULL", "''", "'the campaign began to execute'", "'stopped by a person'"] {
+            let scramble = format!("UPDATE purge_run SET stop_reason = {texts}, error = {texts}");
+            server.store.connection().unwrap().batch_execute(&scramble).unwrap();
+            for (call, first) in &calls {
+                assert_eq!(server.send(call).body, first.body, "{texts}");
+            }
+        }
     }
 
     fn copies_at_once_do_the_work_once(db) {
