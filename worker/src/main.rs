@@ -1,29 +1,11 @@
 //! `callsweep-worker`: the command line of the DBA.
 
-mod actor;
-mod ask;
 mod cli;
+mod commands;
 mod daemon;
-mod database;
-mod demo;
-mod doctor;
-mod exit;
-mod gate;
-mod generate;
-mod history;
-mod import;
 mod metrics;
-mod migrate;
-mod output;
-mod policy;
-mod progress;
-mod prune_history;
-mod reclaim;
-mod restore;
-mod runs;
-mod stop;
-mod sweep;
-mod verify;
+mod process;
+mod run;
 
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
@@ -32,9 +14,10 @@ use callsweep_core::settings::Settings;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use cli::{Cli, Command};
-use exit::{Exit, Failure};
-use stop::Stop;
+use cli::exit::{Exit, Failure};
+use cli::{Cli, Command, output};
+use commands::{demo, doctor, generate, history, import, migrate, runs, sweep, verify};
+use process::stop::Stop;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -65,9 +48,9 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         }
         Command::Run => daemon::run(config.as_deref(), settings()?, &stop()?),
         Command::Runs(args) => runs::run(&args, &settings()?, format),
-        Command::Restore(args) => restore::run(&args, &settings()?, format, &stop()?),
+        Command::Restore(args) => history::restore::run(&args, &settings()?, format, &stop()?),
         Command::Verify => verify::run(&settings()?, format, &stop()?),
-        Command::PruneHistory(args) => prune_history::run(&args, &settings()?, format, &stop()?),
+        Command::PruneHistory(args) => history::prune::run(&args, &settings()?, format, &stop()?),
         Command::Doctor => doctor::run(config.as_deref(), format),
         Command::Demo(args) => demo::run(&args, &program, format),
         Command::Completions { shell } => generate::completions(shell),

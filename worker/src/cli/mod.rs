@@ -1,25 +1,29 @@
-//! The command line.
+//! The command line: arguments, values, exit codes, and what is printed.
 
+mod control;
+pub(crate) mod exit;
+mod history;
+mod import;
+pub(crate) mod output;
+pub(crate) mod progress;
+mod runs;
 mod sweep;
 mod values;
 
 use std::path::PathBuf;
 
-use callsweep_core::campaign::{CampaignId, VdnId};
-use callsweep_core::pace::PaceChange;
-use callsweep_core::run::RunKind;
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::exit::Exit;
-use crate::output::Format;
-use crate::prune_history::PruneArgs;
-use crate::restore::RestoreArgs;
+pub(crate) use control::{ControlArgs, PaceArgs, ThrottleArgs};
+pub(crate) use history::{PruneArgs, RestoreArgs};
+pub(crate) use import::ImportArgs;
+pub(crate) use runs::{RunAction, RunsArgs};
+pub(crate) use sweep::{BoundArgs, FilterArgs, SweepArgs};
 
-pub(crate) use sweep::{BoundArgs, FilterArgs, PaceArgs, SweepArgs, ThrottleArgs};
-
-use values::{campaign_name, pace_change, run_kind};
+use exit::Exit;
+use output::Format;
 
 /// Removes outbound numbers from campaigns, and says exactly what it removed.
 ///
@@ -72,83 +76,6 @@ pub(crate) enum Command {
         /// The directory
         dir: PathBuf,
     },
-}
-
-/// The columns are sessionId, called, caller, callData, customField, recycleTime and priority, in any order; the first
-/// line names them, and only called is required. Fields are separated by commas, semicolons or tabs. An empty field is a
-/// value that is not given.
-///
-/// Lines that cannot be imported go to the rejects file, each with its line number and the reason. Mend them there and
-/// import that file.
-#[derive(Debug, Args)]
-#[command(group(ArgGroup::new("into").required(true).args(["campaign", "create_campaign"])))]
-pub(crate) struct ImportArgs {
-    /// The CSV file, in UTF-8; - is standard input
-    pub(crate) file: PathBuf,
-
-    /// The VDN of the campaign, 1 to 9999
-    #[arg(long, value_name = "N")]
-    pub(crate) vdn: VdnId,
-
-    /// The campaign that gets the numbers
-    #[arg(long, value_name = "ID")]
-    pub(crate) campaign: Option<CampaignId>,
-
-    /// Create a campaign of this name for the numbers
-    #[arg(long, value_name = "NAME", value_parser = campaign_name)]
-    pub(crate) create_campaign: Option<String>,
-
-    /// Where lines that cannot be imported go; must not exist [default: FILE.rejected.csv]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) rejects: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RunsArgs {
-    /// One run, with everything that is known about it
-    #[arg(conflicts_with_all = ["kind", "policy", "vdn", "campaign", "limit"])]
-    pub(crate) id: Option<i64>,
-
-    /// What the run is to do from its next chunk on
-    #[arg(value_enum, requires = "id")]
-    pub(crate) action: Option<RunAction>,
-
-    /// For set: target_chunk=100ms, max_chunk=1000, sleep_ratio=0.5
-    #[arg(value_name = "KEY=VALUE", requires = "action", value_parser = pace_change)]
-    pub(crate) changes: Vec<PaceChange>,
-
-    /// Only runs that came this way: request, policy, manual, restore or prune
-    #[arg(long, value_parser = run_kind)]
-    pub(crate) kind: Option<RunKind>,
-
-    /// Only runs of this policy
-    #[arg(long, value_name = "NAME")]
-    pub(crate) policy: Option<String>,
-
-    /// Only runs in this VDN
-    #[arg(long, value_name = "N")]
-    pub(crate) vdn: Option<VdnId>,
-
-    /// Only runs on this campaign
-    #[arg(long, value_name = "ID")]
-    pub(crate) campaign: Option<CampaignId>,
-
-    /// The newest so many, 1 to 10000
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) limit: u32,
-}
-
-/// What a person says to a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum RunAction {
-    /// Hold between two chunks
-    Pause,
-    /// Go on
-    Resume,
-    /// End between two chunks
-    Cancel,
-    /// Change the pace
-    Set,
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,7 @@
 //! `run`: the daemon. It fires the policies of the settings; any number of them may run, on any number of hosts.
 
-mod life;
-mod ops;
+mod liveness;
+mod ops_server;
 mod scheduler;
 mod service;
 
@@ -17,12 +17,13 @@ use callsweep_core::store::{Store, storage};
 use signal_hook::consts::SIGHUP;
 use tracing::{error, info, warn};
 
-use crate::actor::actor;
-use crate::exit::{Exit, Failure};
+use crate::cli::exit::{Exit, Failure};
 use crate::metrics::{self, Metrics};
-use crate::stop::Stop;
-use crate::{database, policy};
-use life::Life;
+use crate::process::actor::actor;
+use crate::process::database;
+use crate::process::stop::Stop;
+use crate::run::policy;
+use liveness::Liveness;
 use scheduler::Scheduler;
 
 /// How often the schedule is looked at: a firing is late by this at most.
@@ -34,42 +35,42 @@ const MEASURE_EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// Runs the command: until it is asked to stop.
 pub(crate) fn run(config: Option<&Path>, settings: Settings, stop: &Stop) -> Result<Exit, Failure> {
-    let reload = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(SIGHUP, Arc::clone(&reload))
+    let reload_requested = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGHUP, Arc::clone(&reload_requested))
         .map_err(|error| Failure::failed(format_args!("no signals: {error}")))?;
     let store = database::open(&settings)?;
     storage::check(&mut *store.connection()?)?;
     policy::check(&settings, store.clock().now())?;
 
-    let (life, metrics, settings) = (Life::new(), Arc::new(Metrics::new()), Arc::new(settings));
-    let address = ops::serve(settings.worker.ops_listen, Arc::clone(&metrics), life.clone())?;
-    let measure = measure_beside(store.clone(), Arc::clone(&settings), Arc::clone(&metrics));
+    let (liveness, metrics, settings) = (Liveness::new(), Arc::new(Metrics::new()), Arc::new(settings));
+    let address = ops_server::serve(settings.worker.ops_listen, &metrics, &liveness)?;
+    let measure = spawn_measuring(store.clone(), Arc::clone(&settings), Arc::clone(&metrics));
     let mut scheduler =
-        Scheduler::new(store.clone(), Arc::clone(&settings), stop.clone(), life.clone(), metrics, actor());
-    service::ready(&life);
+        Scheduler::new(store.clone(), Arc::clone(&settings), stop.clone(), liveness.clone(), metrics, actor());
+    service::ready(&liveness);
     info!(policies = settings.sweep.len(), ops_listen = %address, "the daemon is ready");
-    tell_next(&settings, &store);
+    log_next_firing(&settings, &store);
 
     let mut settings = settings;
     while !stop.requested() {
-        life.sign();
-        if reload.swap(false, Ordering::Relaxed) {
+        liveness.beat();
+        if reload_requested.swap(false, Ordering::Relaxed) {
             service::reloading();
-            if let Some(new) = read_again(config, &settings, &store) {
+            if let Some(new) = reload(config, &settings, &store) {
                 settings = new;
                 scheduler.reload(Arc::clone(&settings));
                 let _ = measure.send(Arc::clone(&settings));
-                tell_next(&settings, &store);
+                log_next_firing(&settings, &store);
             }
             service::reloaded();
         }
         match scheduler.run_once() {
-            Ok(done) if done.is_empty() => rest(TICK, stop, &reload),
+            Ok(done) if done.is_empty() => rest(TICK, stop, &reload_requested),
             // There is no telling what became due meanwhile.
             Ok(_) => _ = measure.send(Arc::clone(&settings)),
             Err(failure) => {
                 error!(error = %failure, "the policies could not be looked after; trying again");
-                rest(AFTER_FAILURE, stop, &reload);
+                rest(AFTER_FAILURE, stop, &reload_requested);
             }
         }
     }
@@ -90,7 +91,7 @@ fn rest(how_long: Duration, stop: &Stop, reload: &AtomicBool) {
 }
 
 /// The settings as the file has them now; `None` where it cannot be used.
-fn read_again(config: Option<&Path>, old: &Settings, store: &Store) -> Option<Arc<Settings>> {
+fn reload(config: Option<&Path>, old: &Settings, store: &Store) -> Option<Arc<Settings>> {
     let read = Settings::load(config).map_err(Failure::usage);
     let checked = read.and_then(|settings| policy::check(&settings, store.clock().now()).map(|()| settings));
     match checked {
@@ -108,7 +109,7 @@ fn read_again(config: Option<&Path>, old: &Settings, store: &Store) -> Option<Ar
     }
 }
 
-fn tell_next(settings: &Settings, store: &Store) {
+fn log_next_firing(settings: &Settings, store: &Store) {
     for policy in &settings.sweep {
         let next = policy.schedule.next(settings.worker.time_zone, store.clock().now());
         let next = next.map(|next| next.to_rfc3339());
@@ -117,7 +118,7 @@ fn tell_next(settings: &Settings, store: &Store) {
 }
 
 /// Measures the state of policies beside the daemon: at once, whenever settings are sent, and every few minutes.
-fn measure_beside(store: Store, settings: Arc<Settings>, metrics: Arc<Metrics>) -> Sender<Arc<Settings>> {
+fn spawn_measuring(store: Store, settings: Arc<Settings>, metrics: Arc<Metrics>) -> Sender<Arc<Settings>> {
     let (sender, wake) = mpsc::channel::<Arc<Settings>>();
     thread::spawn(move || {
         let mut settings = settings;
@@ -131,7 +132,7 @@ fn measure_beside(store: Store, settings: Arc<Settings>, metrics: Arc<Metrics>) 
                 Ok(new) => {
                     let new = wake.try_iter().last().unwrap_or(new);
                     if !Arc::ptr_eq(&settings, &new) {
-                        metrics.forget_policies();
+                        metrics.clear_policies();
                     }
                     settings = new;
                 }

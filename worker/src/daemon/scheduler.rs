@@ -12,12 +12,13 @@ use callsweep_core::store::{Store, policies, runs};
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{error, info, warn};
 
-use super::life::Life;
-use crate::exit::Failure;
+use super::liveness::Liveness;
+use crate::cli::exit::Failure;
 use crate::metrics::Metrics;
-use crate::policy::{self, PolicyGate};
-use crate::reclaim;
-use crate::stop::Stop;
+use crate::process::stop::Stop;
+use crate::run::gate::{Gatekeeper, is_open};
+use crate::run::policy;
+use crate::run::reclaim;
 
 /// How often runs whose process died are looked for. A process is dead after thirty seconds without a word.
 const LOOK_FOR_DEAD_EVERY: TimeDelta = TimeDelta::seconds(10);
@@ -27,7 +28,7 @@ pub(super) struct Scheduler {
     store: Store,
     settings: Arc<Settings>,
     stop: Stop,
-    life: Life,
+    liveness: Liveness,
     metrics: Arc<Metrics>,
     actor: String,
     seen: HashMap<String, Seen>,
@@ -60,24 +61,25 @@ impl Scheduler {
         store: Store,
         settings: Arc<Settings>,
         stop: Stop,
-        life: Life,
+        liveness: Liveness,
         metrics: Arc<Metrics>,
         actor: String,
     ) -> Self {
         let now = store.clock().now();
-        let mut new = Self { store, settings, stop, life, metrics, actor, seen: HashMap::new(), look_for_dead_at: now };
-        new.get_to_know(now);
+        let mut new =
+            Self { store, settings, stop, liveness, metrics, actor, seen: HashMap::new(), look_for_dead_at: now };
+        new.sync_policies(now);
         new
     }
 
     /// Takes over other settings.
     pub(super) fn reload(&mut self, settings: Arc<Settings>) {
         self.settings = settings;
-        self.get_to_know(self.store.clock().now());
+        self.sync_policies(self.store.clock().now());
     }
 
     /// A policy that is new, or whose schedule is, begins now.
-    fn get_to_know(&mut self, now: DateTime<Utc>) {
+    fn sync_policies(&mut self, now: DateTime<Utc>) {
         let mut before = std::mem::take(&mut self.seen);
         for policy in &self.settings.sweep {
             let schedule = policy.schedule.clone();
@@ -146,13 +148,17 @@ impl Scheduler {
         let settings = Arc::clone(&self.settings);
         let zone = settings.worker.time_zone;
         let targets = policy::targets(policy, &mut *self.store.connection()?)?;
+        if targets.is_empty() {
+            self.skip_without_campaigns(policy, firing);
+            return Ok(true);
+        }
         if let Some(reason) = self.must_wait(policy, &targets)? {
             self.wait(policy, reason);
             return Ok(false);
         }
         let key = policy::key(&policy.name, firing);
         if runs::find_by_key(&mut *self.store.connection()?, &key)?.is_some() {
-            self.dealt_with(policy, firing);
+            self.mark_handled(policy, firing);
             return Ok(true);
         }
         let new = policy::new_run(policy, zone, firing, targets, self.actor.clone())?;
@@ -162,7 +168,7 @@ impl Scheduler {
         let report = self.with_control(policy, &settings, |control| purge(&engine, &new, control))?;
         match report {
             Ok(report) => {
-                tell(&policy.name, &report);
+                log_outcome(&policy.name, &report);
                 reclaim::after(&self.store, report.counts.deleted, &self.stop);
                 done.push(Done { policy: policy.name.clone(), firing: Some(firing), run_id: report.run_id });
             }
@@ -171,7 +177,7 @@ impl Scheduler {
             Err(Error::NoSuchCampaign { .. }) => return Ok(false),
             Err(error) => return Err(error.into()),
         }
-        self.dealt_with(policy, firing);
+        self.mark_handled(policy, firing);
         Ok(true)
     }
 
@@ -179,8 +185,7 @@ impl Scheduler {
     fn must_wait(&self, policy: &Policy, targets: &[Target]) -> Result<Option<String>, Failure> {
         let now = self.store.clock();
         let zone = self.settings.worker.time_zone;
-        if !policy::is_open(policy.window, zone, now.now()) {
-            let window = policy.window.map(|window| window.to_string()).unwrap_or_default();
+        if let Some(window) = policy.window.filter(|window| !is_open(*window, zone, now.now())) {
             return Ok(Some(format!("the window {window} ({zone})")));
         }
         if let Some(file) = policy.stop_file.as_ref().filter(|file| file.exists()) {
@@ -198,7 +203,13 @@ impl Scheduler {
         }
     }
 
-    fn dealt_with(&mut self, policy: &Policy, firing: DateTime<Utc>) {
+    /// A run without campaigns would succeed, and look as if the policy did its work.
+    fn skip_without_campaigns(&mut self, policy: &Policy, firing: DateTime<Utc>) {
+        warn!(policy = policy.name, %firing, "the policy is due and matches no campaign: nothing is run");
+        self.mark_handled(policy, firing);
+    }
+
+    fn mark_handled(&mut self, policy: &Policy, firing: DateTime<Utc>) {
         if let Some(seen) = self.seen.get_mut(&policy.name) {
             seen.upto = seen.upto.max(firing);
             seen.waits_for = None;
@@ -239,7 +250,7 @@ impl Scheduler {
         let engine = policy::engine(policy, settings, &self.store);
         match self.with_control(policy, settings, |control| resume(&engine, run_id, policy.bounds, control))? {
             Ok(report) => {
-                tell(name, &report);
+                log_outcome(name, &report);
                 reclaim::after(&self.store, report.counts.deleted, &self.stop);
             }
             Err(Error::NotResumable { reason, .. }) => {
@@ -258,10 +269,11 @@ impl Scheduler {
         settings: &Settings,
         run: impl FnOnce(&mut Control<'_>) -> Result<PurgeReport, Error>,
     ) -> Result<Result<PurgeReport, Error>, Failure> {
-        let mut gate = PolicyGate::new(policy, settings, &self.store, &self.stop)?;
-        let watch = std::cell::RefCell::new(self.metrics.watch(&policy.name));
+        let limits = policy::limits(policy, settings);
+        let mut gate = Gatekeeper::new(limits, settings, self.store.clone(), &self.stop)?;
+        let watch = std::cell::RefCell::new(self.metrics.watch(Some(&policy.name)));
         let see = |progress: &Progress| {
-            self.life.sign();
+            self.liveness.beat();
             watch.borrow_mut().see(progress);
         };
         let mut control = Control {
@@ -275,7 +287,7 @@ impl Scheduler {
     }
 }
 
-fn tell(policy: &str, report: &PurgeReport) {
+fn log_outcome(policy: &str, report: &PurgeReport) {
     let PurgeReport { run_id, counts, chunks, outcome, .. } = report;
     let state = outcome.state();
     let reason = outcome.reason();

@@ -28,7 +28,7 @@ fn settings(policies: &[String]) -> Arc<Settings> {
 fn scheduler(db: &TestDatabase, clock: &ManualClock, policies: &[String]) -> Scheduler {
     let metrics = Arc::new(Metrics::new());
     let store = db.store_at(clock.clock());
-    Scheduler::new(store, settings(policies), Stop::never(), Life::new(), metrics, "tester".to_owned())
+    Scheduler::new(store, settings(policies), Stop::never(), Liveness::new(), metrics, "tester".to_owned())
 }
 
 fn nightly(more: &str) -> Vec<String> {

@@ -5,15 +5,15 @@ use std::thread;
 use sd_notify::NotifyState;
 use tracing::debug;
 
-use super::life::Life;
+use super::liveness::Liveness;
 
-/// It is ready. From now on the watchdog is fed as long as there are signs of life.
-pub(super) fn ready(life: &Life) {
+/// It is ready. From now on the watchdog is fed as long as there are signs of liveness.
+pub(super) fn ready(liveness: &Liveness) {
     notify(&[NotifyState::Ready]);
     let Some(limit) = sd_notify::watchdog_enabled() else { return };
-    let life = life.clone();
+    let liveness = liveness.clone();
     thread::spawn(move || {
-        while life.is_alive() {
+        while liveness.is_alive() {
             notify(&[NotifyState::Watchdog]);
             // Half the limit, as systemd advises.
             thread::sleep(limit / 2);

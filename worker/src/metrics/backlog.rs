@@ -5,13 +5,13 @@ use callsweep_core::engine::backlog::{Backlog, backlog};
 use callsweep_core::run::RunState;
 use callsweep_core::settings::{Policy, Settings};
 use callsweep_core::store::Store;
-use callsweep_core::store::policies::{self, PolicyRun};
+use callsweep_core::store::policies::{PolicyRun, self};
 use chrono::{Days, NaiveDateTime, TimeDelta, TimeZone as _};
 use chrono_tz::Tz;
 
 use super::{Metrics, OfPolicy};
-use crate::exit::Failure;
-use crate::policy;
+use crate::cli::exit::Failure;
+use crate::run::policy;
 
 /// Numbers that are looked at for one policy. A million take about a second.
 const LOOK_AT: i64 = 1_000_000;
@@ -32,6 +32,14 @@ pub(crate) fn refresh(metrics: &Metrics, policy: &Policy, settings: &Settings, s
     };
     if let Some(at) = last_success {
         metrics.last_success.get_or_create(&of).set(seconds(Tz::UTC, at));
+    }
+    metrics.policy_campaigns.get_or_create(&of).set(i64::try_from(targets.len()).unwrap_or(i64::MAX));
+    if targets.is_empty() {
+        // A backlog of 0 would look like a policy that keeps up.
+        metrics.due_rows.remove(&of);
+        metrics.oldest_due.remove(&of);
+        metrics.backlog_days.remove(&of);
+        return Ok(());
     }
     let criteria = policy::criteria(policy, zone, store.clock().now())?;
     let due = backlog(&engine, &targets, &criteria, LOOK_AT)?;

@@ -17,7 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 pub(crate) use backlog::refresh;
-pub(crate) use file::write_file;
+pub(crate) use file::MetricsFile;
 pub(crate) use prometheus_text::CONTENT_TYPE;
 
 /// `policy=""` is a sweep by hand that has none.
@@ -52,6 +52,7 @@ pub(crate) struct Metrics {
     due_rows: Family<OfPolicy, Gauge>,
     oldest_due: Family<OfPolicy, Number>,
     backlog_days: Family<OfPolicy, Number>,
+    policy_campaigns: Family<OfPolicy, Gauge>,
 }
 
 impl Metrics {
@@ -70,13 +71,14 @@ impl Metrics {
             due_rows: Family::default(),
             oldest_due: Family::default(),
             backlog_days: Family::default(),
+            policy_campaigns: Family::default(),
             registry: Registry::default(),
         };
         registry.register("rows_deleted", "Numbers that left call_data", metrics.deleted.clone());
         registry.register("rows_archived", "Numbers that moved to call_data_history", metrics.archived.clone());
         registry.register("chunks", "Chunks committed", metrics.chunks.clone());
         registry.register("chunk_seconds", "How long chunks took", metrics.chunk_seconds.clone());
-        registry.register("retries", "Attempts that had to be made again", metrics.retries.clone());
+        registry.register("retries", "Retries of chunks", metrics.retries.clone());
         registry.register("throttled_seconds", "How long runs were held", metrics.throttled.clone());
         registry.register("run_in_progress", "1 while this process works on a run", metrics.in_progress.clone());
         registry.register(
@@ -99,6 +101,11 @@ impl Metrics {
             "Days until what is due will be gone, at the pace of the last week; +Inf: never",
             metrics.backlog_days.clone(),
         );
+        registry.register(
+            "policy_campaigns",
+            "Campaigns that the policy matches now; 0: it does nothing",
+            metrics.policy_campaigns.clone(),
+        );
         Self { registry, ..metrics }
     }
 
@@ -110,9 +117,9 @@ impl Metrics {
         text
     }
 
-    /// Watches one run. `policy` is empty where it has none.
-    pub(crate) fn watch(&self, policy: &str) -> RunWatch<'_> {
-        let policy = OfPolicy { policy: policy.to_owned() };
+    /// Watches one run, of a policy or by hand.
+    pub(crate) fn watch(&self, policy: Option<&str>) -> RunWatch<'_> {
+        let policy = OfPolicy { policy: policy.unwrap_or_default().to_owned() };
         self.in_progress.get_or_create(&policy).set(1);
         // So that rates begin at 0 and not at the first chunk.
         for counter in [&self.deleted, &self.archived, &self.chunks] {
@@ -121,12 +128,13 @@ impl Metrics {
         RunWatch { metrics: self, policy, retries: BTreeMap::new(), held: Duration::ZERO, held_by: None }
     }
 
-    /// Forgets what is known about the state of policies that are no more.
-    pub(crate) fn forget_policies(&self) {
+    /// Removes the state of policies, some of which may have left the settings.
+    pub(crate) fn clear_policies(&self) {
         for family in [&self.last_success, &self.oldest_due, &self.backlog_days] {
             family.clear();
         }
         self.due_rows.clear();
+        self.policy_campaigns.clear();
     }
 }
 
@@ -221,7 +229,7 @@ mod tests {
     #[test]
     fn a_run_is_counted() {
         let metrics = Metrics::new();
-        let mut watch = metrics.watch("nightly");
+        let mut watch = metrics.watch(Some("nightly"));
         assert!(metrics.text().contains("callsweep_run_in_progress{policy=\"nightly\"} 1\n"), "{}", metrics.text());
         watch.see(&progress(RunState::Running, None, 0, Some(4)));
         watch.see(&progress(RunState::Throttled, Some("replica lag above 3 s"), 0, None));
@@ -252,12 +260,14 @@ mod tests {
     #[test]
     fn every_alert_is_about_a_metric_that_is_there() {
         let metrics = Metrics::new();
-        drop(metrics.watch("nightly"));
+        drop(metrics.watch(Some("nightly")));
         // What has no value yet is not shown.
         for family in [&metrics.last_success, &metrics.oldest_due, &metrics.backlog_days] {
             family.get_or_create(&OfPolicy { policy: "nightly".to_owned() }).set(0.0);
         }
-        metrics.due_rows.get_or_create(&OfPolicy { policy: "nightly".to_owned() }).set(0);
+        for family in [&metrics.due_rows, &metrics.policy_campaigns] {
+            family.get_or_create(&OfPolicy { policy: "nightly".to_owned() }).set(0);
+        }
         metrics.retries.get_or_create(&Because { reason: "busy".to_owned() }).inc();
         metrics.throttled.get_or_create(&Because { reason: "paused".to_owned() }).inc_by(1.0);
         let text = metrics.text();

@@ -1,3 +1,5 @@
+//! `demo`: its database is made once, and the commands that it prints work.
+
 use serde_json::Value;
 
 use crate::program::{Worker, says};

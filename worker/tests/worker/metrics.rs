@@ -1,5 +1,7 @@
 //! `--metrics-file`: the metrics of a single run.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use callsweep_testkit::on_each_backend;
 
 use crate::policies::{OLD, campaigns};
@@ -53,9 +55,34 @@ on_each_backend! {
 fn a_file_that_cannot_be_written_is_named() {
     callsweep_testkit::on(callsweep_core::store::Backend::Sqlite, |db| {
         campaigns(db, 1);
-        let ran = Worker::on(db).run("sweep --vdn 1 --campaign 5 --called 1 --execute --metrics-file no/where.prom");
-        // The run has ended as it has.
-        assert_eq!(ran.code, Some(3));
-        says(&ran.stderr, &["--metrics-file no/where.prom"]);
+        let worker = Worker::on(db);
+        for file in ["no/where.prom", "."] {
+            let words = format!("sweep --vdn 1 --campaign 5 --custom-field batch --execute --metrics-file {file}");
+            says(&worker.refuses(2, &words), &["--metrics-file", file, "directory"]);
+        }
+        assert_eq!(worker.reports_json(0, "runs"), serde_json::json!([]));
+    });
+}
+
+#[test]
+fn a_prepared_link_is_not_followed() {
+    callsweep_testkit::on(callsweep_core::store::Backend::Sqlite, |db| {
+        campaigns(db, 1);
+        let worker = Worker::on(db);
+        let victim = worker.write("victim", "mine");
+        // A shell and the program that it becomes have the same process id.
+        let script = format!(
+            "ln -s victim a.prom; ln -s victim a.prom.$$.new; exec {} sweep --vdn 1 --campaign 5 --called 1 --execute \
+             --metrics-file a.prom",
+            env!("CARGO_BIN_EXE_callsweep-worker")
+        );
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &script]).current_dir(worker.dir()).env("CALLSWEEP_DATABASE__URL", db.url());
+        assert_eq!(command.output().unwrap().status.code(), Some(3));
+        assert_eq!(std::fs::read_to_string(victim).unwrap(), "mine");
+        let metrics = std::fs::symlink_metadata(worker.dir().join("a.prom")).unwrap();
+        assert!(metrics.is_file(), "the link itself is replaced");
+        // The collector runs as another user.
+        assert_eq!(metrics.permissions().mode() & 0o444, 0o444);
     });
 }

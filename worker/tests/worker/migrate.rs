@@ -1,3 +1,8 @@
+//! `migrate`, and commands on a schema that is behind or newer.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use callsweep_testkit::on_each_backend;
 use callsweep_core::store::migrations;
 use callsweep_testkit::on_each_backend;
 use diesel::connection::SimpleConnection as _;
@@ -65,5 +70,6 @@ fn makes_a_missing_sqlite_file_and_nothing_else_does() {
     assert!(!file.exists());
     let migrated = worker.reports_json(0, "migrate");
     assert_eq!(migrated["backend"], "sqlite");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(file.exists() && !migrated["applied"].as_array().unwrap().is_empty());
 }

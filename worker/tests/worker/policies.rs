@@ -60,11 +60,13 @@ fn what_does_not_fit_is_named_with_the_way_out() {
 }
 
 #[test]
-fn a_policy_without_campaigns_has_nothing_to_do() {
+fn a_policy_that_matches_no_campaign_says_so() {
     callsweep_testkit::on(callsweep_core::store::Backend::Sqlite, |db| {
         let worker = Worker::on(db);
         worker.write("callsweep.toml", OLD);
-        worker.reports(3, "sweep --policy old");
-        worker.reports(3, "sweep --policy old --execute");
+        for words in ["sweep --policy old", "sweep --policy old --execute"] {
+            says(&worker.refuses(11, words), &["\"old\" matches no campaign", "nothing was begun"]);
+        }
+        assert_eq!(worker.reports_json(0, "runs"), json!([]));
     });
 }

@@ -1,3 +1,5 @@
+//! `sweep`: a preview changes nothing, and an execution gives the account of the ledger.
+
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
 use callsweep_core::number::{CustomField, NewNumber, NumberStatus};
 use callsweep_testkit::on_each_backend;

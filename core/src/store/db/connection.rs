@@ -37,6 +37,18 @@ const SQLITE_CHECKPOINT_PAGES: u32 = 10_000;
 /// over four indexes: pages that do not fit are written to the log and read again, more than once in a chunk.
 const SQLITE_CACHE_KIB: u32 = 8 * 1024;
 
+/// Creates a missing SQLite file that only its owner can read: phone numbers stand in it. SQLite itself would follow the
+/// umask; it gives its log the mode of the file. What fails here fails again when SQLite opens the file, with a reason.
+fn create_for_owner(path: &str) {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    if let Err(error) = options.open(path) {
+        tracing::debug!(%error, "no SQLite file was created");
+    }
+}
+
 impl ConnectionManager {
     /// Reads a database URL. `create`: a SQLite file that is missing is made.
     pub(crate) fn new(url: &SecretString, create: bool, catalogue: Catalogue) -> Result<Self, StoreError> {
@@ -57,7 +69,11 @@ impl ConnectionManager {
         };
         match backend {
             Backend::Sqlite => {
-                let file = sqlite_uri(url.trim_start_matches("sqlite://"), self.create);
+                let path = url.trim_start_matches("sqlite://");
+                if self.create {
+                    create_for_owner(path);
+                }
+                let file = sqlite_uri(path, self.create);
                 SqliteConnection::establish(&file).map(AnyConnection::Sqlite).map_err(failed)
             }
             #[cfg(feature = "postgres")]
