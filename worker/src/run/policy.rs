@@ -6,7 +6,6 @@ use callsweep_core::engine::Engine;
 use callsweep_core::recycle_at::is_in_the_future;
 use callsweep_core::run::{NewRun, RunKind, Target};
 use callsweep_core::settings::{Allow, Campaigns, Policy, Settings, Vdns};
-use callsweep_core::stop_reason::StopReason;
 use callsweep_core::store::{AnyConnection, Store, campaigns};
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;

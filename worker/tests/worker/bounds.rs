@@ -71,7 +71,7 @@ on_each_backend! {
         campaign(db, 5);
         let worker = Worker::on(db);
         worker.write("stop", "");
-        says(&worker.refuses(4, &format!("{SWEEP} --execute --stop-file stop")), &["stop is there already", "nothing was begun"]);
+        says(&worker.refuses(4, &format!("{SWEEP} --execute --stop-file stop")), &["stop exists already", "nothing was begun"]);
         assert_eq!(left(db), 100);
     }
 

@@ -6,9 +6,10 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use callsweep_core::campaign::CampaignStatus;
 use callsweep_core::store::schema::purge_run;
 use callsweep_testkit::on_each_backend;
-use callsweep_testkit::{TestDatabase, tables};
+use callsweep_testkit::{TestDatabase, sample, tables};
 use diesel::prelude::*;
 use serde_json::{Value, json};
 
@@ -85,6 +86,8 @@ fn wait_until(mut done: impl FnMut() -> bool, otherwise: impl Fn() -> String) {
 
 /// As if the policy had fired long ago: a daemon that starts now has a firing to make up.
 fn fired_long_ago(db: &TestDatabase, worker: &Worker) {
+    // A policy without campaigns makes no run.
+    sample::campaign(&mut db.connect(), 4, CampaignStatus::Suspended);
     worker.run("sweep --policy old --execute");
     diesel::update(purge_run::table)
         .set(purge_run::request_key.eq("sweep:old:2026-01-01T00:00:00Z"))

@@ -1,6 +1,5 @@
 //! `doctor`: what it finds, and that it shows no password.
 
-use callsweep_testkit::on_each_backend;
 use callsweep_core::store::Backend;
 use callsweep_testkit::TestDatabase;
 use callsweep_testkit::on_each_backend;

@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use callsweep_testkit::on_each_backend;
 use callsweep_core::store::migrations;
 use callsweep_testkit::on_each_backend;
 use diesel::connection::SimpleConnection as _;

@@ -36,6 +36,22 @@ on_each_backend! {
         worker.reports(0, "verify");
     }
 
+    fn it_is_held_and_ended_as_a_sweep_is(db) {
+        let worker = Worker::on(db);
+        let run = archived(&worker, db);
+        worker.write("hold", "");
+        for words in [format!("restore {run}"), "prune-history --older-than 1d".to_owned()] {
+            let words = format!("{words} --execute --chunk-size 3 --sleep-ratio 0");
+            says(&worker.refuses(2, &format!("{words} --throttle-query 'SELECT x'")), &["cannot be asked"]);
+            says(&worker.refuses(4, &format!("{words} --stop-file hold")), &["exists already"]);
+        }
+        let held = worker.run(&format!("restore {run} --execute --throttle-file hold --max-duration 200ms"));
+        assert_eq!(held.code, Some(10), "{held:?}");
+        says(&held.stdout, &["stopped", "held by the flag file hold", " 0 restored"]);
+        let account = worker.reports_json(0, &format!("restore {run} --execute --chunk-size 3"));
+        assert_eq!((&account["restored"], &account["chunks"]), (&json!(10), &json!(4)));
+    }
+
     fn refusals_have_their_exit_codes_and_reasons(db) {
         let (worker, mut conn) = (Worker::on(db), db.connect());
         let run = archived(&worker, db);

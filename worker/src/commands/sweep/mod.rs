@@ -7,8 +7,8 @@ mod plan;
 mod preview;
 mod watch;
 
-use callsweep_core::engine::Error;
 use callsweep_core::engine::Engine;
+use callsweep_core::engine::Error;
 use callsweep_core::settings::Settings;
 
 use crate::cli::SweepArgs;
