@@ -5,7 +5,7 @@ use callsweep_core::engine::backlog::{Backlog, backlog};
 use callsweep_core::run::RunState;
 use callsweep_core::settings::{Policy, Settings};
 use callsweep_core::store::Store;
-use callsweep_core::store::policies::{PolicyRun, self};
+use callsweep_core::store::policies::{self, PolicyRun};
 use chrono::{Days, NaiveDateTime, TimeDelta, TimeZone as _};
 use chrono_tz::Tz;
 

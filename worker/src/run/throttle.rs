@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use callsweep_core::clock::Clock;
 use callsweep_core::settings::{DatabaseSettings, ThrottleSettings};
-use callsweep_core::store::load::{ReplicaPosition, self};
+use callsweep_core::store::load::{self, ReplicaPosition};
 use callsweep_core::store::{Backend, Store, StoreError};
 
 use crate::cli::exit::Failure;

@@ -7,8 +7,8 @@ use callsweep_core::result_code::ResultCode;
 use callsweep_core::run::{CampaignRun, Run, RunKind, RunState};
 use callsweep_core::settings::Settings;
 use callsweep_core::store::AnyConnection;
-use callsweep_core::store::controls::{RunControl, Wanted, self};
-use callsweep_core::store::runs::{RunFilter, self};
+use callsweep_core::store::controls::{self, RunControl, Wanted};
+use callsweep_core::store::runs::{self, RunFilter};
 use chrono::NaiveDateTime;
 use serde::Serialize;
 

@@ -8,7 +8,7 @@ use callsweep_core::engine::{Control, Progress, PurgeReport, purge, resume};
 use callsweep_core::run::{NewRun, Target};
 use callsweep_core::settings::Settings;
 use callsweep_core::store::Store;
-use callsweep_core::store::space::{Reclaimed, self};
+use callsweep_core::store::space::{self, Reclaimed};
 
 use super::account::Account;
 use super::command_line::Invocation;
