@@ -92,6 +92,12 @@ impl Executor {
         self.seats.waiting() + i64::try_from(self.batches.waiting()).unwrap_or(i64::MAX)
     }
 
+    /// Those of them that wait because their key uses its share of the connections.
+    #[must_use]
+    pub fn waiting_for_share(&self) -> i64 {
+        self.seats.waiting_for_share()
+    }
+
     /// Executes a request, unless it was executed before.
     pub async fn execute(self: &Arc<Self>, job: Job) -> RequestOutcome {
         let deadline = Instant::now() + self.queue_timeout;

@@ -58,7 +58,7 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 /// All counters and gauges. It does not use the database, so it answers however busy that is.
 async fn metrics(endpoint: web::Data<Endpoint>, registry: web::Data<Registry>) -> HttpResponse {
     let executor = &endpoint.executor;
-    endpoint.metrics.pool(executor.engine().store.pool_use(), executor.waiting());
+    endpoint.metrics.pool(executor.engine().store.pool_use(), executor.waiting(), executor.waiting_for_share());
     let mut body = String::new();
     match text::encode(&mut body, &registry) {
         Ok(()) => HttpResponse::Ok().insert_header((CONTENT_TYPE, OPENMETRICS)).body(body),

@@ -75,7 +75,12 @@ fn endpoint(settings: &Settings, store: Store, metrics: Metrics) -> Result<Endpo
     let store = store.with_patience(api.queue_timeout);
     let engine = Engine { store, rules: settings.rules.ongoing_task, pace: Pace::fixed(api.chunk_size) };
     Ok(Endpoint {
-        executor: Executor::start(engine, metrics.clone(), api.queue_timeout, None)?,
+        executor: Executor::start(
+            engine,
+            metrics.clone(),
+            api.queue_timeout,
+            NonZeroUsize::new(api.limits.key_connections),
+        )?,
         keys: ArcSwap::from_pointee(Keys::new(api)?),
         rate_limits: RateLimits::new(&api.limits),
         metrics,

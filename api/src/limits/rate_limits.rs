@@ -141,6 +141,7 @@ mod tests {
         key_per_second: 0,
         key_burst: 0,
         key_concurrency: 0,
+        key_connections: 0,
         address_per_second: 0,
         address_burst: 0,
         connections: 1,

@@ -20,6 +20,7 @@ pub struct Seats {
     /// There is one for each key that has called: only authenticated requests come here.
     by_key: Mutex<HashMap<String, Arc<Semaphore>>>,
     waiting: AtomicI64,
+    waiting_for_share: AtomicI64,
 }
 
 /// A request's seat, until it is dropped.
@@ -42,17 +43,18 @@ impl Seats {
             share: share.map_or(most, |share| share.get().min(most)),
             by_key: Mutex::default(),
             waiting: AtomicI64::new(0),
+            waiting_for_share: AtomicI64::new(0),
         }
     }
 
     /// Waits for a seat. `None`: there was none until `deadline`.
     pub async fn take(&self, access_key: &str, deadline: Instant) -> Option<Seat> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        // Also where the client closes its connection meanwhile.
-        let _waiting = Waiting(&self.waiting);
+        let _waiting = Waiting::count_in(&self.waiting);
         let of_key = self.of_key(access_key);
         let both = async {
+            let waiting_for_share = Waiting::count_in(&self.waiting_for_share);
             let of_key = of_key.acquire_owned().await.ok()?;
+            drop(waiting_for_share);
             Some(Seat { _of_all: self.all.clone().acquire_owned().await.ok()?, _of_key: of_key })
         };
         timeout_at(deadline, both).await.ok()?
@@ -71,9 +73,23 @@ impl Seats {
     pub fn waiting(&self) -> i64 {
         self.waiting.load(Ordering::Relaxed)
     }
+
+    /// How many of them wait because their key uses its share.
+    #[must_use]
+    pub fn waiting_for_share(&self) -> i64 {
+        self.waiting_for_share.load(Ordering::Relaxed)
+    }
 }
 
+/// Counts a request that waits. Dropped where it need not wait any longer, and where its client closes the connection.
 struct Waiting<'a>(&'a AtomicI64);
+
+impl<'a> Waiting<'a> {
+    fn count_in(count: &'a AtomicI64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {

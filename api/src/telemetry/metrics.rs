@@ -28,6 +28,7 @@ pub struct Metrics {
     pool: Family<PoolLabels, Gauge>,
     pool_size: Gauge,
     waiting: Gauge,
+    waiting_for_share: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -84,6 +85,7 @@ impl Metrics {
             pool: Family::default(),
             pool_size: Gauge::default(),
             waiting: Gauge::default(),
+            waiting_for_share: Gauge::default(),
         };
         let mut registry = Registry::with_prefix("callsweep");
         let m = metrics.clone();
@@ -104,6 +106,11 @@ impl Metrics {
         registry.register("pool_connections", "Open database connections, by state", m.pool);
         registry.register("pool_size", "Database connections that may be open", m.pool_size);
         registry.register("pool_waiting", "Requests that wait for a database connection", m.waiting);
+        registry.register(
+            "key_connections_waiting",
+            "Requests that wait because their key uses its share of the database connections",
+            m.waiting_for_share,
+        );
         (metrics, registry)
     }
 
@@ -138,11 +145,12 @@ impl Metrics {
     }
 
     /// Sets the gauges of the pool, before they are exported.
-    pub fn pool(&self, pool: PoolUse, waiting: i64) {
+    pub fn pool(&self, pool: PoolUse, waiting: i64, waiting_for_share: i64) {
         self.pool.get_or_create(&PoolLabels { state: "in_use" }).set(pool.in_use.into());
         self.pool.get_or_create(&PoolLabels { state: "idle" }).set(pool.idle.into());
         self.pool_size.set(pool.size.into());
         self.waiting.set(waiting);
+        self.waiting_for_share.set(waiting_for_share);
     }
 }
 

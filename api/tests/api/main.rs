@@ -6,6 +6,7 @@ mod contract;
 mod cost;
 mod demo;
 mod examples;
+mod fairness;
 mod fuzz;
 mod http;
 mod keys;

@@ -147,9 +147,13 @@ fn key((access_key, secret_key): (&str, &str), vdns: Vdns) -> KeySettings {
 }
 
 pub(crate) fn add_campaign(store: &Store, id: i64, status: CampaignStatus) {
+    add_campaign_in(store, "1", id, status);
+}
+
+pub(crate) fn add_campaign_in(store: &Store, vdn: &str, id: i64, status: CampaignStatus) {
     let campaign = Campaign {
         id: CampaignId::try_from(id).unwrap(),
-        vdn_id: VdnId::parse("1").unwrap(),
+        vdn_id: VdnId::parse(vdn).unwrap(),
         name: format!("campaign {id}"),
         status,
     };

@@ -133,6 +133,9 @@ pub struct LimitSettings {
     pub key_burst: u32,
     /// Requests of a key that may be under way at the same time.
     pub key_concurrency: u32,
+    /// Database connections that requests of a key may hold at the same time, those in a group commit not counted. One
+    /// connection is always left to the other keys.
+    pub key_connections: usize,
     /// Requests that may come from an address each second, on average.
     pub address_per_second: u32,
     /// Requests that may come from an address at once.
@@ -148,6 +151,8 @@ impl Default for LimitSettings {
             key_per_second: 5_000,
             key_burst: 10_000,
             key_concurrency: 256,
+            // Half of the pool's default: a key whose campaign another program holds locked leaves the other half.
+            key_connections: 4,
             address_per_second: 5_000,
             address_burst: 10_000,
             connections: 10_000,
