@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use cli::exit::{Exit, Failure};
 use cli::{Cli, Command, output};
-use commands::{demo, doctor, generate, history, import, migrate, runs, sweep, verify};
+use commands::{campaigns, demo, doctor, generate, history, import, migrate, runs, sweep, verify};
 use process::stop::Stop;
 
 fn main() -> ExitCode {
@@ -42,12 +42,13 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
     match command {
         Command::Migrate => migrate::run(&settings()?, format),
         Command::Import(args) => import::run(args, &settings()?, format, &stop()?),
+        Command::Campaigns(args) => campaigns::run(&args, &settings()?, format, &stop()?),
         Command::Sweep(args) => {
             let invocation = sweep::Invocation { words: std::env::args().collect(), config: config.as_deref() };
             sweep::run(&args, &invocation, &settings()?, format, &stop()?)
         }
         Command::Run => daemon::run(config.as_deref(), settings()?, &stop()?),
-        Command::Runs(args) => runs::run(&args, &settings()?, format),
+        Command::Runs(args) => runs::run(&args, &settings()?, format, &stop()?),
         Command::Restore(args) => history::restore::run(&args, &settings()?, format, &stop()?),
         Command::Verify => verify::run(&settings()?, format, &stop()?),
         Command::PruneHistory(args) => history::prune::run(&args, &settings()?, format, &stop()?),

@@ -78,6 +78,20 @@ pub enum Campaigns {
 }
 
 impl Campaigns {
+    /// Reads `all` or a pattern of names.
+    ///
+    /// # Errors
+    /// The text is empty.
+    pub fn named(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self::All),
+            text if text.trim().is_empty() => {
+                Err("must not be empty. Give \"all\", ids, or a pattern of names such as \"Spring*\"".to_owned())
+            }
+            text => Ok(Self::Named(WildMatch::new(text))),
+        }
+    }
+
     /// Whether a campaign is meant.
     #[must_use]
     pub fn contains(&self, campaign: &Campaign) -> bool {
@@ -244,11 +258,7 @@ fn campaigns(given: CampaignsText) -> Result<Campaigns, String> {
             Err("campaigns = [] names no campaign. Give \"all\", ids, or a pattern of names".to_owned())
         }
         CampaignsText::Ids(ids) => Ok(Campaigns::Ids(ids)),
-        CampaignsText::Text(text) if text.trim().is_empty() => {
-            Err("campaigns must not be empty. Give \"all\", ids, or a pattern of names such as \"Spring*\"".to_owned())
-        }
-        CampaignsText::Text(text) if text == "all" => Ok(Campaigns::All),
-        CampaignsText::Text(text) => Ok(Campaigns::Named(WildMatch::new(&text))),
+        CampaignsText::Text(text) => Campaigns::named(&text).map_err(|problem| format!("campaigns {problem}")),
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) enum Exit {
     StoppedByTime = 9,
     /// Its time was over while a throttle held it.
     StoppedByThrottle = 10,
-    /// The policy matches no campaign.
+    /// No campaign matches the policy or the pattern.
     NoCampaign = 11,
 }
 
@@ -58,7 +58,7 @@ impl Exit {
             Self::StoppedByThrottle,
             "stopped by a throttle: --max-duration was over while it held the run, or a policy's window closed",
         ),
-        (Self::NoCampaign, "the policy matches no campaign; nothing was begun"),
+        (Self::NoCampaign, "no campaign matches the policy or --campaign; nothing was begun"),
     ];
 
     /// The list of codes for `--help`.

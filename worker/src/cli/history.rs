@@ -3,13 +3,14 @@
 use clap::Args;
 
 use super::control::ControlArgs;
+use super::values::run_id;
 
 /// Numbers come back as they were, status and times included. What is left when it ends early is still in history: the
 /// same command goes on with it.
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
     /// The run that archived the numbers
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = run_id)]
     pub(crate) run_id: i64,
 
     /// Restore the numbers; without it nothing is changed

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use callsweep_core::campaign::{CampaignId, VdnId};
 use clap::{ArgGroup, Args};
 
-use super::values::campaign_name;
+use super::values::{campaign_name, vdn};
 
 /// The columns are sessionId, called, caller, callData, customField, recycleTime and priority, in any order; the first
 /// line names them, and only called is required. Fields are separated by commas, semicolons or tabs. An empty field is a
@@ -20,7 +20,7 @@ pub(crate) struct ImportArgs {
     pub(crate) file: PathBuf,
 
     /// The VDN of the campaign, 1 to 9999
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = vdn, allow_negative_numbers = true)]
     pub(crate) vdn: VdnId,
 
     /// The campaign that gets the numbers

@@ -1,5 +1,6 @@
 //! The command line: arguments, values, exit codes, and what is printed.
 
+mod campaigns;
 mod control;
 pub(crate) mod exit;
 mod history;
@@ -8,7 +9,8 @@ pub(crate) mod output;
 pub(crate) mod progress;
 mod runs;
 mod sweep;
-mod values;
+pub(crate) mod table;
+pub(crate) mod values;
 
 use std::path::PathBuf;
 
@@ -16,6 +18,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub(crate) use campaigns::CampaignsArgs;
 pub(crate) use control::{ControlArgs, PaceArgs, ThrottleArgs};
 pub(crate) use history::{PruneArgs, RestoreArgs};
 pub(crate) use import::ImportArgs;
@@ -49,6 +52,8 @@ pub(crate) enum Command {
     Migrate,
     /// Reads numbers from a CSV file into a campaign
     Import(ImportArgs),
+    /// Lists campaigns with their numbers: waiting, due, in use, completed, in history
+    Campaigns(CampaignsArgs),
     /// Shows which numbers a filter would remove; removes them with --execute
     Sweep(Box<SweepArgs>),
     /// The daemon: sweeps by the policies of the settings, on their schedules

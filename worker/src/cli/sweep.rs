@@ -2,26 +2,25 @@
 
 use std::path::PathBuf;
 
-use callsweep_core::campaign::{CampaignId, VdnId};
 use callsweep_core::criteria::RecycleType;
 use callsweep_core::number::{Called, CustomField, SessionId};
 use callsweep_core::pace::Lanes;
 use clap::Args;
 
 use super::control::ControlArgs;
-use super::values::percent;
+use super::values::{CampaignChoice, VdnChoice, called, campaign_choice, percent, run_id, vdn_choice};
 
 /// All filters that are given must hold for a number; at least one is needed.
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct SweepArgs {
-    /// The VDN of the campaigns, 1 to 9999
-    #[arg(long, value_name = "N", required_unless_present_any = ["resume", "policy"], conflicts_with = "resume")]
-    pub(crate) vdn: Option<VdnId>,
+    /// The VDN of the campaigns, 1 to 9999, or all
+    #[arg(long, value_name = "N", value_parser = vdn_choice, allow_negative_numbers = true, required_unless_present_any = ["resume", "policy"], conflicts_with = "resume")]
+    pub(crate) vdn: Option<VdnChoice>,
 
-    /// The campaign; may be given more than once
-    #[arg(long = "campaign", value_name = "ID", required_unless_present_any = ["resume", "policy"], conflicts_with = "resume")]
-    pub(crate) campaigns: Vec<CampaignId>,
+    /// The campaign: an id, a pattern of names such as 'Spring*', or all; may be given more than once
+    #[arg(long = "campaign", value_name = "ID", value_parser = campaign_choice, allow_negative_numbers = true, required_unless_present_any = ["resume", "policy"], conflicts_with = "resume")]
+    pub(crate) campaigns: Vec<CampaignChoice>,
 
     /// A policy of the settings, as it would fire now; everything else is as the policy says
     #[arg(long, value_name = "NAME", conflicts_with_all = ["vdn", "campaigns", "resume", "archive_history", "lanes", "FilterArgs", "BoundArgs", "LimitArgs", "PaceArgs", "ThrottleArgs"])]
@@ -38,8 +37,8 @@ pub(crate) struct SweepArgs {
     #[arg(long)]
     pub(crate) execute: bool,
 
-    /// Go on with a run that was stopped, failed or interrupted, from where it was
-    #[arg(long, value_name = "RUN")]
+    /// Continue a run that was stopped, failed or interrupted, from where it was
+    #[arg(long, value_name = "RUN", value_parser = run_id)]
     pub(crate) resume: Option<i64>,
 
     /// Do not ask before many numbers go
@@ -81,7 +80,7 @@ pub(crate) struct FilterArgs {
     pub(crate) session_id: Option<SessionId>,
 
     /// Only this called number
-    #[arg(long, value_name = "NUMBER", conflicts_with = "resume")]
+    #[arg(long, value_name = "NUMBER", value_parser = called, conflicts_with = "resume")]
     pub(crate) called: Option<Called>,
 
     /// Only numbers with this customField

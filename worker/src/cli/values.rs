@@ -3,8 +3,14 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use callsweep_core::campaign::{CampaignId, VdnId};
+use callsweep_core::criteria::RecycleTime;
+use callsweep_core::number::Called;
 use callsweep_core::pace::PaceChange;
-use callsweep_core::run::RunKind;
+use callsweep_core::recycle_at::RecycleAt;
+use callsweep_core::run::{RunKind, RunState};
+use callsweep_core::settings::Campaigns;
+use chrono::NaiveDateTime;
 
 /// Characters that a campaign's name may have: the column's length.
 const CAMPAIGN_NAME_MAX_CHARS: usize = 100;
@@ -68,6 +74,75 @@ pub(super) fn run_kind(text: &str) -> Result<RunKind, String> {
     known.ok_or_else(|| format!("must be one of {}", RunKind::ALL.map(RunKind::as_str).join(", ")))
 }
 
+pub(super) fn run_state(text: &str) -> Result<RunState, String> {
+    let state = RunState::ALL.into_iter().find(|state| state.as_str() == text);
+    state.ok_or_else(|| format!("must be one of {}", RunState::ALL.map(RunState::as_str).join(", ")))
+}
+
+/// A time in the past, as a filter of the ledger.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Since(RecycleAt);
+
+impl Since {
+    /// The time that it means, in UTC.
+    ///
+    /// # Errors
+    /// It lies before the calendar begins.
+    pub(crate) fn resolve(self, now: NaiveDateTime) -> Result<NaiveDateTime, String> {
+        self.0.resolve(now).map(RecycleTime::get).map_err(|problem| format!("--since {problem}"))
+    }
+}
+
+pub(super) fn since(text: &str) -> Result<Since, &'static str> {
+    RecycleAt::parse(text).map(Since)
+}
+
+pub(super) fn vdn(text: &str) -> Result<VdnId, String> {
+    VdnId::parse(text).map_err(|_| format!("a VDN is an integer from 1 to {}", VdnId::MAX))
+}
+
+pub(super) fn called(text: &str) -> Result<Called, String> {
+    Called::parse(text).map_err(|error| format!("{error}. A called number has 1 to 24 characters of 0-9 * #"))
+}
+
+/// The id of a run.
+pub(super) fn run_id(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| "a run's id is an integer, as `runs` lists them".to_owned())
+}
+
+/// Which VDNs a sweep works in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum VdnChoice {
+    All,
+    One(VdnId),
+}
+
+pub(super) fn vdn_choice(text: &str) -> Result<VdnChoice, String> {
+    if text == "all" {
+        return Ok(VdnChoice::All);
+    }
+    vdn(text).map(VdnChoice::One).map_err(|error| format!("{error}, or all"))
+}
+
+/// Which campaigns a sweep works on.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum CampaignChoice {
+    Id(CampaignId),
+    Named(Campaigns),
+}
+
+pub(super) fn campaign_choice(text: &str) -> Result<CampaignChoice, String> {
+    if text.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit()) && !text.is_empty() {
+        let id = CampaignId::parse(text).map_err(|error| format!("{error}"))?;
+        return Ok(CampaignChoice::Id(id));
+    }
+    campaign_pattern(text).map(CampaignChoice::Named)
+}
+
+pub(super) fn campaign_pattern(text: &str) -> Result<Campaigns, String> {
+    Campaigns::named(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,7 +156,7 @@ mod tests {
         );
         assert_eq!(campaign_name(&"字".repeat(100)).unwrap().chars().count(), 100);
         assert_eq!(run_kind("manual").unwrap(), RunKind::Manual);
-        assert!(run_kind("other").unwrap_err().contains("request, policy, manual, restore or prune"));
+        assert!(run_kind("other").unwrap_err().contains("request, policy, manual, restore"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The commands, one file or folder each.
 
+pub(crate) mod campaigns;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod generate;

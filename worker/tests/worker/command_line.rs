@@ -31,7 +31,7 @@ fn a_command_line_that_is_not_understood_is_code_2() {
         ("sweep --vdn 1 --campaign 5 --recycle-time today", &["--recycle-type"]),
         ("sweep --vdn 1 --campaign 5 --called 1 --yes", &["--execute"]),
         ("sweep --vdn 1 --campaign 5 --called 1 --chunk-size 0", &["--chunk-size", "100000"]),
-        ("runs --kind other", &["--kind", "request, policy, manual, restore or prune"]),
+        ("runs --kind other", &["--kind", "must be one of request, policy, manual, restore"]),
         ("runs --limit 0", &["--limit", "1..=10000"]),
         ("import a.csv --vdn 1", &["--campaign", "--create-campaign"]),
         ("migrate --format xml", &["xml", "text, json"]),

@@ -64,7 +64,7 @@ on_each_backend! {
         // What was rejected before may not be lost.
         let refused = worker.refuses(2, "import numbers.csv --vdn 1 --campaign 5");
         says(&refused, &["numbers.csv.rejected.csv is there already", "--rejects"]);
-        says(&worker.reports(6, "import numbers.csv --vdn 1 --campaign 5 --rejects again.csv"), &["mend them in again.csv"]);
+        says(&worker.reports(6, "import numbers.csv --vdn 1 --campaign 5 --rejects again.csv"), &["mend them in again.csv", "3 lines rejected"]);
         assert_eq!(tables::numbers(&mut db.connect(), campaign).len(), 4);
     }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod bounds;
+mod campaigns;
 mod command_line;
 mod daemon;
 mod demo;

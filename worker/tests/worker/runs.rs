@@ -26,7 +26,10 @@ on_each_backend! {
         let text = worker.reports(0, "runs");
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3, "{text}");
-        says(lines[0], &["RUN", "STARTED (UTC)", "DELETED", "ACTOR"]);
+        says(lines[0], &["RUN", "STARTED (UTC)", "NUMBERS", "POLICY"]);
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{text}");
+        let wide = worker.command("runs").env("COLUMNS", "200").output().unwrap();
+        says(&String::from_utf8(wide.stdout).unwrap(), &["CAMPAIGN", "ARCHIVED", "BARRED", "ACTOR"]);
         says(lines[1], &[&second.to_string(), "manual", "succeeded", " 2 "]);
         says(lines[2], &[&first.to_string()]);
 
@@ -38,8 +41,25 @@ on_each_backend! {
             ("--vdn 1 --campaign 6", vec![second]),
             ("--vdn 2", vec![]),
             ("--limit 1", vec![second]),
+            ("--state succeeded", vec![second, first]),
+            ("--state failed", vec![]),
+            ("--since today --campaign 5", vec![first]),
+            ("--since -1h", vec![second, first]),
+            ("--since '2999-01-01 00:00:00'", vec![]),
+            ("--actor nobody", vec![]),
+            ("--actor %", vec![]),
         ] {
             assert_eq!(ids(&worker.reports_json(0, &format!("runs {filter}"))), expected, "{filter}");
+        }
+
+        let actor = worker.reports_json(0, "runs")[0]["actor"].as_str().unwrap().to_owned();
+        assert_eq!(ids(&worker.reports_json(0, &format!("runs --actor '{actor}'"))), [second, first]);
+        for (words, parts) in [
+            ("runs --state done", ["must be one of", "succeeded"]),
+            ("runs --since lately", ["--since", "yyyy-mm-dd"]),
+            ("runs abc", ["abc", "a run's id is an integer"]),
+        ] {
+            says(&worker.refuses(2, words), &parts);
         }
 
         let one = worker.reports(0, &format!("runs {first}"));

@@ -24,13 +24,19 @@ pub struct RunFilter {
     pub vdn: Option<VdnId>,
     /// In this campaign; a sweep over several campaigns is in none.
     pub campaign: Option<CampaignId>,
+    /// In this state.
+    pub state: Option<RunState>,
+    /// By an actor whose name begins so.
+    pub actor: Option<String>,
+    /// That began at this time or later, UTC.
+    pub since: Option<NaiveDateTime>,
     /// So many at most.
     pub limit: u32,
 }
 
 impl Default for RunFilter {
     fn default() -> Self {
-        Self { kind: None, policy: None, vdn: None, campaign: None, limit: 20 }
+        Self { kind: None, policy: None, vdn: None, campaign: None, state: None, actor: None, since: None, limit: 20 }
     }
 }
 
@@ -76,7 +82,13 @@ pub fn list(conn: &mut AnyConnection, filter: &RunFilter) -> Result<Vec<Run>, St
         Some(kind) => vec![kind],
         None => RunKind::ALL.to_vec(),
     };
+    let states = filter.state.map_or_else(|| RunState::ALL.to_vec(), |state| vec![state]);
+    let actors = format!("{}%", escaped(filter.actor.as_deref().unwrap_or_default()));
+    let since = filter.since.unwrap_or_default();
     let of = purge_run::table
+        .filter(purge_run::state.eq_any(states))
+        .filter(purge_run::actor.like(actors).escape(ESCAPE))
+        .filter(purge_run::started_at.ge(since))
         .filter(purge_run::vdn_id.between(vdn_from, vdn_upto))
         .filter(purge_run::kind.eq_any(kinds))
         .order(purge_run::id.desc())
@@ -90,6 +102,15 @@ pub fn list(conn: &mut AnyConnection, filter: &RunFilter) -> Result<Vec<Run>, St
         }
     };
     rows.into_iter().map(Run::try_from).collect()
+}
+
+/// Not the backslash: MariaDB reads that in a literal itself.
+const ESCAPE: char = '!';
+
+/// A text that LIKE takes as it is.
+fn escaped(text: &str) -> String {
+    let special = |c: &char| ['%', '_', ESCAPE].contains(c);
+    text.chars().flat_map(|c| special(&c).then_some(ESCAPE).into_iter().chain([c])).collect()
 }
 
 /// The campaigns of a sweep, in the order of their ids.

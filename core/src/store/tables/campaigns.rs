@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
-use diesel::sql_types::{SmallInt, Text};
+use diesel::sql_types::{BigInt, SmallInt, Text};
+use serde::Serialize;
 
 use crate::model::campaign::{Campaign, CampaignId, CampaignStatus, VdnId};
 use crate::store::db::catalogue::{Catalogue, fingerprint};
@@ -137,4 +138,82 @@ fn from_row((id, vdn_id, name, status): Row) -> Result<Campaign, StoreError> {
         name,
         status: CampaignStatus::from_column(status),
     })
+}
+
+/// Numbers of a campaign, counted up to a bound.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CampaignNumbers {
+    /// Waiting for a call.
+    pub waiting: i64,
+    /// Loaded by the dialler, or on a call.
+    pub in_use: i64,
+    /// Failed for good, or succeeded.
+    pub completed: i64,
+    /// In a status that Callsweep does not know.
+    pub other: i64,
+    /// Of those that wait: with a recycle time that is over.
+    pub due: i64,
+    /// In `call_data_history`.
+    pub history: i64,
+    /// Whether there are more in `call_data` or in history than were counted.
+    pub is_bounded: bool,
+}
+
+/// Counts the numbers of a campaign by status, at most `bound` in `call_data` and as many in history. `now`: the wall
+/// clock of recycle times.
+///
+/// # Errors
+/// The database's.
+pub fn count_numbers(
+    conn: &mut AnyConnection,
+    campaign: CampaignId,
+    now: NaiveDateTime,
+    bound: i64,
+) -> Result<CampaignNumbers, StoreError> {
+    #[derive(QueryableByName)]
+    struct OfStatus {
+        #[diesel(sql_type = SmallInt)]
+        status: i16,
+        #[diesel(sql_type = BigInt)]
+        numbers: i64,
+        #[diesel(sql_type = BigInt)]
+        due: i64,
+    }
+    #[derive(QueryableByName)]
+    struct InHistory {
+        #[diesel(sql_type = BigInt)]
+        numbers: i64,
+    }
+    let backend = conn.backend();
+    let rows: Vec<OfStatus> = Statement::new(
+        "/* campaigns::count_numbers */ SELECT status, count(*) AS numbers, count(CASE WHEN recycle_time <= ",
+    )
+    .wall_clock(now, backend)
+    .sql(" THEN 1 END) AS due FROM (SELECT status, recycle_time FROM call_data WHERE campaign_id = ")
+    .big_int(campaign.get())
+    .sql(" LIMIT ")
+    .big_int(bound)
+    .sql(") counted GROUP BY status")
+    .load(conn)?;
+    let history: InHistory = Statement::new(
+        "/* campaigns::count_history */ SELECT count(*) AS numbers FROM (SELECT id FROM call_data_history WHERE campaign_id = ",
+    )
+    .big_int(campaign.get())
+    .sql(" LIMIT ")
+    .big_int(bound)
+    .sql(") counted")
+    .get_result(conn)?;
+    let mut counted = CampaignNumbers { history: history.numbers, ..CampaignNumbers::default() };
+    for OfStatus { status, numbers, due } in rows {
+        match status {
+            0 => (counted.waiting, counted.due) = (numbers, due),
+            1 | 2 => counted.in_use += numbers,
+            5 | 6 => counted.completed += numbers,
+            _ => counted.other += numbers,
+        }
+    }
+    let in_call_data = counted.waiting + counted.in_use + counted.completed + counted.other;
+    counted.is_bounded = in_call_data >= bound || counted.history >= bound;
+    Ok(counted)
 }

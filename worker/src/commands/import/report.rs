@@ -68,8 +68,10 @@ impl fmt::Display for ImportReport {
         match &self.rejects_file {
             Some(file) => writeln!(
                 f,
-                "{:>11} lines rejected; mend them in {} and import that file",
+                "{:>11} {} rejected; mend {} in {} and import that file",
                 grouped(self.rejected),
+                if self.rejected == 1 { "line" } else { "lines" },
+                if self.rejected == 1 { "it" } else { "them" },
                 file.display()
             )?,
             None => writeln!(f, "{:>11} lines rejected", 0)?,

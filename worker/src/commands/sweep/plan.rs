@@ -1,6 +1,7 @@
 //! From flags to what the engine takes.
 
 use callsweep_core::bounds::{Bounds, Expected};
+use callsweep_core::campaign::Campaign;
 use callsweep_core::clock::Clock;
 use callsweep_core::criteria::{Criteria, CriteriaMembers};
 use callsweep_core::engine::Engine;
@@ -8,8 +9,10 @@ use callsweep_core::pace::Pace;
 use callsweep_core::recycle_at;
 use callsweep_core::run::{NewRun, RunKind, Target};
 use callsweep_core::settings::{Policy, Settings};
+use callsweep_core::store::{AnyConnection, campaigns};
 
 use crate::cli::exit::Failure;
+use crate::cli::values::{CampaignChoice, VdnChoice};
 use crate::cli::{BoundArgs, FilterArgs, SweepArgs};
 use crate::process::actor::actor;
 use crate::process::database;
@@ -51,6 +54,13 @@ impl<'a> Plan<'a> {
             None => Work::New(Box::new(new_run(args, settings, &Clock::system())?)),
         };
         let store = database::open(settings)?;
+        let work = match work {
+            Work::New(new) => {
+                let targets = targets(args, &mut *store.connection()?)?;
+                Work::New(Box::new(NewRun { targets, ..*new }))
+            }
+            resume @ Work::Resume { .. } => resume,
+        };
         let pace = limits::pace(&args.control.pace, settings);
         let pace = Pace { lanes: args.lanes.unwrap_or(pace.lanes), ..pace };
         let engine = Engine { store, rules: settings.rules.ongoing_task, pace };
@@ -79,27 +89,62 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// What the command line asks for.
+/// What the command line asks for, without its targets.
 pub(super) fn new_run(args: &SweepArgs, settings: &Settings, clock: &Clock) -> Result<NewRun, Failure> {
-    let vdn_id = args.vdn.ok_or_else(|| Failure::usage("give --vdn N"))?;
-    let mut targets: Vec<Target> = Vec::new();
-    for campaign_id in &args.campaigns {
-        let target = Target { vdn_id, campaign_id: *campaign_id };
-        if !targets.contains(&target) {
-            targets.push(target);
-        }
-    }
     Ok(NewRun {
         kind: RunKind::Manual,
         policy: None,
         actor: actor(),
-        targets,
+        targets: Vec::new(),
         criteria: criteria(&args.filter, settings, clock)?,
         archive_history: args.archive_history,
         bounds: bounds(&args.bounds),
         key: None,
         request: None,
     })
+}
+
+/// The campaigns of --vdn and --campaign, each once. Ids in one VDN are not looked up: the engine says what is wrong with
+/// each of them.
+fn targets(args: &SweepArgs, conn: &mut AnyConnection) -> Result<Vec<Target>, Failure> {
+    let vdn = args.vdn.ok_or_else(|| Failure::usage("give --vdn N, or --vdn all"))?;
+    let listed = match vdn {
+        VdnChoice::One(vdn_id) if args.campaigns.iter().all(|choice| matches!(choice, CampaignChoice::Id(_))) => {
+            let ids = args.campaigns.iter().filter_map(|choice| match choice {
+                CampaignChoice::Id(campaign_id) => Some(Target { vdn_id, campaign_id: *campaign_id }),
+                CampaignChoice::Named(_) => None,
+            });
+            return Ok(distinct(ids));
+        }
+        VdnChoice::One(vdn_id) => campaigns::list(conn, Some(vdn_id))?,
+        VdnChoice::All => campaigns::list(conn, None)?,
+    };
+    let mut found = Vec::new();
+    for choice in &args.campaigns {
+        let is_meant = |campaign: &&Campaign| match choice {
+            CampaignChoice::Id(id) => campaign.id == *id,
+            CampaignChoice::Named(names) => names.contains(campaign),
+        };
+        let before = found.len();
+        let target = |campaign: &Campaign| Target { vdn_id: campaign.vdn_id, campaign_id: campaign.id };
+        found.extend(listed.iter().filter(is_meant).map(target));
+        if found.len() == before {
+            return Err(Failure::no_campaign(
+                "--campaign: no campaign matches; nothing was begun. `campaigns` lists those that exist",
+            ));
+        }
+    }
+    Ok(distinct(found.into_iter()))
+}
+
+fn distinct(targets: impl Iterator<Item = Target>) -> Vec<Target> {
+    let mut distinct: Vec<Target> = Vec::new();
+    for target in targets {
+        if !distinct.contains(&target) {
+            distinct.push(target);
+        }
+    }
+    distinct
 }
 
 fn criteria(args: &FilterArgs, settings: &Settings, clock: &Clock) -> Result<Criteria, Failure> {
@@ -131,6 +176,7 @@ fn bounds(args: &BoundArgs) -> Bounds {
 
 #[cfg(test)]
 mod tests {
+    use callsweep_core::campaign::{CampaignId, VdnId};
     use clap::Parser;
 
     use super::*;
@@ -162,6 +208,12 @@ mod tests {
 
     #[test]
     fn a_campaign_that_is_given_twice_is_swept_once() {
-        assert_eq!(planned(&["--campaign", "6", "--campaign", "5", "--called", "1"]).unwrap().targets.len(), 2);
+        let words = "callsweep-worker sweep --vdn 1 --campaign 5 --campaign 6 --campaign 5 --called 1";
+        let Command::Sweep(args) = Cli::parse_from(words.split(' ')).command else { panic!("no sweep") };
+        let CampaignChoice::Id(five) = args.campaigns[0] else { panic!("{args:?}") };
+        let target = |campaign_id| Target { vdn_id: VdnId::parse("1").unwrap(), campaign_id };
+        let six = CampaignId::parse("6").unwrap();
+        let targets = [five, six, five].map(target);
+        assert_eq!(distinct(targets.into_iter()), targets[..2]);
     }
 }
