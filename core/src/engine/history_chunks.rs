@@ -8,12 +8,12 @@ use crate::engine::control::Control;
 use crate::engine::error::Error;
 use crate::engine::open_run::OpenRun;
 use crate::engine::report::Outcome;
+use crate::failpoint::fail_point;
 use crate::model::run::Counts;
 use crate::model::stop_reason::StopReason;
 use crate::store::db::retry::retry;
-use crate::store::db::{AnyConnection, StoreError, Transient};
-use crate::store::ledger::Books;
-use crate::store::ledger::commit::{Entry, InDoubt, accounted, find_saved};
+use crate::store::db::{AnyConnection, StoreError, Transient, commit_once, write_transaction};
+use crate::store::ledger::{self, LedgerState, LedgerUpdate};
 use crate::store::tables::history::{Scope, Walker, Window};
 
 /// What a restore or a prune did.
@@ -46,8 +46,14 @@ pub(crate) enum Break {
     Fail(Error),
 }
 
-/// A chunk that is done: what it did, and how far it went.
-type Done = (Counts, Window);
+/// A chunk that is committed, or about to be.
+#[derive(Clone)]
+struct Taken {
+    counts: Counts,
+    window: Window,
+    /// The ledger's rows with the chunk in them.
+    ledger: LedgerState,
+}
 
 /// Takes a campaign's rows out of history. `take` does it for one window, inside the chunk's transaction. `None` when all
 /// of it is done.
@@ -72,9 +78,9 @@ pub(crate) fn take_all(
             }
             ControlFlow::Break(Break::Stop(reason)) => return Ok(Some(reason)),
             ControlFlow::Break(Break::Fail(error)) => return Err(error),
-            ControlFlow::Continue((books, (counts, window))) => {
+            ControlFlow::Continue(Taken { counts, window, ledger }) => {
                 let took = begun.elapsed();
-                run.books = books;
+                run.ledger = ledger;
                 account_time(run, took);
                 run.learn(Some(scope.campaign_id), counts, took, control);
                 if walker.advance(&window) {
@@ -86,53 +92,48 @@ pub(crate) fn take_all(
     }
 }
 
-/// Finds the next window and deals with it. An attempt that ran into a timeout is made again with half as many rows.
+/// Finds the next window and takes it. After a lock timeout the next attempt takes half as many rows.
 fn one(
     run: &mut OpenRun<'_>,
     walker: &mut Walker,
     take: &mut impl FnMut(&mut AnyConnection, &Window) -> Result<ControlFlow<Break, Counts>, StoreError>,
-) -> Result<ControlFlow<Break, (Books, Done)>, StoreError> {
-    let (store, patience, books) = (&run.engine.store, run.patience(), run.books.clone());
+) -> Result<ControlFlow<Break, Taken>, StoreError> {
+    let (store, patience, before) = (&run.engine.store, run.patience(), run.ledger.clone());
     let sizer = &mut run.sizer;
-    let mut in_doubt: InDoubt<Done> = Vec::new();
-    let mut attempt = |conn: &mut AnyConnection, in_doubt: &mut InDoubt<Done>| {
+    let mut attempt = |conn: &mut AnyConnection, committing: &mut Option<Taken>| {
         walker.resize(sizer.size());
         let Some(window) = walker.window(conn)? else { return Ok(ControlFlow::Break(Break::WalkEnded)) };
         if window.rows == 0 {
             return Ok(ControlFlow::Break(Break::Empty(window)));
         }
         let now = store.clock().timestamp();
-        let done = accounted(conn, in_doubt, |conn| {
-            Ok(match take(conn, &window)? {
-                ControlFlow::Break(why) => ControlFlow::Break(why),
-                ControlFlow::Continue(counts) => {
-                    let next = books.after(&counts, &window.upto.to_string(), now);
-                    ControlFlow::Continue((Entry { before: books.clone(), next }, (counts, window)))
-                }
-            })
+        let taken = write_transaction(conn, |conn| {
+            let counts = match take(conn, &window)? {
+                ControlFlow::Continue(counts) => counts,
+                ControlFlow::Break(why) => return Ok(ControlFlow::Break(why)),
+            };
+            let next = before.after(&counts, &window.upto.to_string(), now);
+            ledger::save(conn, &LedgerUpdate { before: before.clone(), next: next.clone() })?;
+            fail_point!("accounted");
+            let taken = Taken { counts, window, ledger: next };
+            *committing = Some(taken.clone());
+            Ok(ControlFlow::Continue(taken))
         });
-        if done.as_ref().is_err_and(|error| error.is_transient() == Some(Transient::LockTimeout)) {
+        if taken.as_ref().is_err_and(|error| error.is_transient() == Some(Transient::LockTimeout)) {
             sizer.halve();
         }
-        done
+        taken
     };
+    let is_committed = |conn: &mut AnyConnection, taken: &Taken| ledger::is_saved(conn, &taken.ledger);
+    let mut in_doubt = Vec::new();
     retry(store, patience, &mut run.retries, |conn| {
-        if let Some(done) = find_saved(conn, &in_doubt)? {
-            return Ok(ControlFlow::Continue(done));
-        }
-        match attempt(conn, &mut in_doubt)? {
-            // Nothing to do may be what a chunk in doubt has left, which was saved after it was looked for.
-            ControlFlow::Break(why) => {
-                Ok(find_saved(conn, &in_doubt)?.map_or(ControlFlow::Break(why), ControlFlow::Continue))
-            }
-            done @ ControlFlow::Continue(_) => Ok(done),
-        }
+        commit_once(conn, &mut in_doubt, is_committed, ControlFlow::Continue, &mut attempt)
     })
 }
 
 fn account_time(run: &mut OpenRun<'_>, took: Duration) {
     let retries = run.retries.total();
-    if let Some(row) = &mut run.books.campaign {
+    if let Some(row) = &mut run.ledger.campaign {
         let ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
         row.sql_ms += ms;
         row.slowest_chunk_ms = row.slowest_chunk_ms.max(ms);

@@ -25,7 +25,7 @@ pub(crate) enum Wish {
 impl OpenRun<'_> {
     /// Asks people, through the ledger, and the caller's gate.
     pub(crate) fn ask(&mut self, campaign: Option<i64>, control: &mut Control<'_>) -> Result<Wish, Error> {
-        let run_id = self.books.run.id;
+        let run_id = self.ledger.run.id;
         // A request is over before anybody could speak to it.
         let said =
             if self.is_request() { RunControl::default() } else { self.retry(|conn| controls::read(conn, run_id))? };
@@ -52,7 +52,7 @@ impl OpenRun<'_> {
                 Wish::Wait(state, by) => (state, by),
                 Wish::Go => (RunState::Running, None),
             };
-            if (state, &by) != (self.state, &self.books.run.throttled_by) {
+            if (state, &by) != (self.state, &self.ledger.run.throttled_by) {
                 self.enter(state, by)?;
                 (control.progress)(&self.progress(campaign, None));
             }
@@ -66,7 +66,7 @@ impl OpenRun<'_> {
     }
 
     fn enter(&mut self, state: RunState, by: Option<String>) -> Result<(), Error> {
-        let mut next = self.books.clone();
+        let mut next = self.ledger.clone();
         next.run.state = state;
         next.run.throttled_by = by;
         next.run.heartbeat_at = self.engine.store.clock().timestamp();

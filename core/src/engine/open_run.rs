@@ -1,4 +1,4 @@
-//! A run that is open in the ledger: its books, its pace, and the caller's hand on it. Sweeps, restores and prunes
+//! A run that is open in the ledger: its ledger, its pace, and the caller's hand on it. Sweeps, restores and prunes
 //! share it.
 
 use std::thread;
@@ -12,9 +12,9 @@ use crate::engine::sizer::Sizer;
 use crate::model::result_code::ResultCode;
 use crate::model::run::{Counts, RunKind, RunState};
 use crate::store::db::retry::{UNTIL_RESTARTED, retry};
-use crate::store::db::{AnyConnection, Retries, StoreError, storage};
+use crate::store::db::{AnyConnection, Retries, StoreError, commit_once, storage, write_transaction};
 use crate::store::ledger;
-use crate::store::ledger::{Books, CampaignRow, fit_stop_reason, runs};
+use crate::store::ledger::{CampaignRow, LedgerState, LedgerUpdate, fit_stop_reason, runs};
 
 /// How long a client that waits for an answer is let wait for a lock or a server to come back.
 pub(crate) const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
@@ -25,22 +25,22 @@ const LONGEST_REST: Duration = Duration::from_secs(5);
 pub(crate) struct OpenRun<'a> {
     pub(crate) engine: &'a Engine,
     /// The ledger's rows as this process last wrote them.
-    pub(crate) books: Books,
+    pub(crate) ledger: LedgerState,
     pub(crate) sizer: Sizer,
     pub(crate) retries: Retries,
     pub(crate) held: Duration,
     /// Until when others are let work after the last chunk.
-    pub(crate) others_until: Instant,
+    pub(crate) rest_until: Instant,
     pub(crate) state: RunState,
 }
 
 impl<'a> OpenRun<'a> {
-    pub(crate) fn new(engine: &'a Engine, books: Books) -> Self {
+    pub(crate) fn new(engine: &'a Engine, ledger: LedgerState) -> Self {
         Self {
             engine,
-            books,
+            ledger,
             sizer: Sizer::new(engine.pace, engine.store.backend()),
-            others_until: Instant::now(),
+            rest_until: Instant::now(),
             retries: Retries::default(),
             held: Duration::ZERO,
             state: RunState::Running,
@@ -48,7 +48,7 @@ impl<'a> OpenRun<'a> {
     }
 
     pub(crate) fn is_request(&self) -> bool {
-        self.books.run.kind == RunKind::Request
+        self.ledger.run.kind == RunKind::Request
     }
 
     pub(crate) fn patience(&self) -> Duration {
@@ -63,18 +63,26 @@ impl<'a> OpenRun<'a> {
     }
 
     /// Puts the run and its campaigns into the ledger.
-    pub(crate) fn open(&mut self, campaigns: &[CampaignRow]) -> Result<(), StoreError> {
-        let run = self.books.run.clone();
+    pub(crate) fn insert(&mut self, campaigns: &[CampaignRow]) -> Result<(), StoreError> {
+        let run = self.ledger.run.clone();
+        let mut in_doubt = Vec::new();
+        let is_committed = |conn: &mut AnyConnection, (): &()| Ok(runs::find_row(conn, run.id)?.is_some());
         self.retry(|conn| {
-            if runs::find_row(conn, run.id)?.is_some() {
-                return Ok(());
-            }
-            crate::store::db::write_transaction(conn, |conn| {
-                ledger::insert_run(conn, &run)?;
-                ledger::insert_campaigns(conn, campaigns)
-            })
+            commit_once(
+                conn,
+                &mut in_doubt,
+                is_committed,
+                |()| (),
+                |conn, committing| {
+                    *committing = Some(());
+                    write_transaction(conn, |conn| {
+                        ledger::insert_run(conn, &run)?;
+                        ledger::insert_campaigns(conn, campaigns)
+                    })
+                },
+            )
         })?;
-        self.books.saved = true;
+        self.ledger.saved = true;
         Ok(())
     }
 
@@ -86,7 +94,7 @@ impl<'a> OpenRun<'a> {
 
     /// Ends the run in the ledger. The outcome is another one when that fails.
     pub(crate) fn end(&mut self, outcome: Outcome, code: Option<ResultCode>) -> Outcome {
-        let mut last = self.books.clone();
+        let mut last = self.ledger.clone();
         last.campaign = None;
         last.run.end(outcome.run_end(code), self.engine.store.clock().timestamp());
         // Nothing was done that could be done twice, and a repetition may find less to do.
@@ -95,8 +103,8 @@ impl<'a> OpenRun<'a> {
         }
         // The last chunk of a request has said so already; a run whose key is taken has no row.
         let is_told = matches!(outcome, Outcome::Failed(Error::Store(StoreError::KeyTaken)))
-            || self.books.saved
-                && (last.run.state, last.run.result_code) == (self.books.run.state, self.books.run.result_code);
+            || self.ledger.saved
+                && (last.run.state, last.run.result_code) == (self.ledger.run.state, self.ledger.run.result_code);
         if is_told {
             return outcome;
         }
@@ -104,7 +112,7 @@ impl<'a> OpenRun<'a> {
             Ok(()) => outcome,
             Err(error) => {
                 if !matches!(error, StoreError::KeyTaken) {
-                    tracing::warn!(run_id = self.books.run.id, %error, "the end of the run could not be recorded");
+                    tracing::warn!(run_id = self.ledger.run.id, %error, "the end of the run could not be recorded");
                 }
                 // The first error is the one to tell.
                 if matches!(outcome, Outcome::Failed(_)) { outcome } else { Outcome::Failed(error.into()) }
@@ -112,32 +120,30 @@ impl<'a> OpenRun<'a> {
         }
     }
 
-    /// Writes the books by themselves, outside a chunk.
-    pub(crate) fn save(&mut self, next: Books) -> Result<(), StoreError> {
-        let before = self.books.clone();
-        let mut tried = false;
+    /// Writes the run's rows in a transaction of their own, outside a chunk.
+    pub(crate) fn save(&mut self, next: LedgerState) -> Result<(), StoreError> {
+        let update = LedgerUpdate { before: self.ledger.clone(), next };
+        let mut in_doubt = Vec::new();
+        let is_committed = |conn: &mut AnyConnection, (): &()| ledger::is_saved(conn, &update.next);
         self.retry(|conn| {
-            let written = crate::store::db::write_transaction(conn, |conn| ledger::save(conn, &before, &next));
-            // An earlier attempt may have got through without an answer; then this one finds another row than it left.
-            match written {
-                Err(StoreError::RunLost(_) | StoreError::KeyTaken | StoreError::Database(_))
-                    if tried && ledger::is_saved(conn, &next)? =>
-                {
-                    Ok(())
-                }
-                written => {
-                    tried = true;
-                    written
-                }
-            }
+            commit_once(
+                conn,
+                &mut in_doubt,
+                is_committed,
+                |()| (),
+                |conn, committing| {
+                    *committing = Some(());
+                    write_transaction(conn, |conn| ledger::save(conn, &update))
+                },
+            )
         })?;
-        self.books = Books { saved: true, ..next };
+        self.ledger = LedgerState { saved: true, ..update.next };
         Ok(())
     }
 
     /// Closes the row of the campaign under way.
     pub(crate) fn close_campaign(&mut self, outcome: &Outcome) -> Result<(), StoreError> {
-        let mut next = self.books.clone();
+        let mut next = self.ledger.clone();
         if let Some(row) = &mut next.campaign {
             row.state = outcome.state();
             row.outcome_code = Some(outcome.code());
@@ -147,25 +153,25 @@ impl<'a> OpenRun<'a> {
             };
         }
         self.save(next)?;
-        self.books.campaign = None;
+        self.ledger.campaign = None;
         Ok(())
     }
 
     /// Learns from a chunk and reports it.
     pub(crate) fn learn(&mut self, campaign: Option<i64>, counts: Counts, took: Duration, control: &mut Control<'_>) {
         self.sizer.learn(counts.matched, took);
-        self.others_until = Instant::now() + self.sizer.rest(took).min(LONGEST_REST);
+        self.rest_until = Instant::now() + self.sizer.rest(took).min(LONGEST_REST);
         let chunk = ChunkProgress { counts, took, next_size: self.sizer.size().get() };
         (control.progress)(&self.progress(campaign, Some(chunk)));
     }
 
     /// Lets others work after the last chunk.
     pub(crate) fn rest(&self) {
-        thread::sleep(self.others_until.saturating_duration_since(Instant::now()));
+        thread::sleep(self.rest_until.saturating_duration_since(Instant::now()));
     }
 
     pub(crate) fn progress(&self, campaign: Option<i64>, chunk: Option<ChunkProgress>) -> Progress {
-        let run = &self.books.run;
+        let run = &self.ledger.run;
         Progress {
             run_id: run.id,
             campaign_id: campaign,
@@ -181,7 +187,7 @@ impl<'a> OpenRun<'a> {
 }
 
 /// Does `work` while the ledger hears that the run is alive.
-pub(crate) fn beside_a_heartbeat<T>(engine: &Engine, run_id: i64, work: impl FnOnce() -> T) -> T {
+pub(crate) fn with_heartbeat<T>(engine: &Engine, run_id: i64, work: impl FnOnce() -> T) -> T {
     thread::scope(|scope| {
         let _heartbeat = Heartbeat::start(scope, &engine.store, run_id);
         work()

@@ -8,12 +8,12 @@ use serde::Serialize;
 use crate::engine::control::{Control, Engine};
 use crate::engine::error::Error;
 use crate::engine::history_chunks::{HistoryReport, PREVIEW_WINDOW, take_all};
-use crate::engine::open_run::{OpenRun, beside_a_heartbeat};
+use crate::engine::open_run::{OpenRun, with_heartbeat};
 use crate::engine::report::Outcome;
 use crate::model::bounds::{Bounds, Share};
 use crate::model::campaign::CampaignId;
 use crate::model::run::{Counts, RunKind};
-use crate::store::ledger::{Books, Origin, RunRow, retention};
+use crate::store::ledger::{LedgerState, Origin, RunRow, retention};
 use crate::store::tables::history::{Scope, Walker, Which, next_campaign};
 
 /// A wish to end the retention of what is old.
@@ -142,15 +142,15 @@ pub fn prune(engine: &Engine, wish: &Prune, control: &mut Control<'_>) -> Result
         archive_history: false,
     };
     let row = RunRow::opened(store.ids().next_id(), origin, store.clock().timestamp());
-    let mut run = OpenRun::new(engine, Books { run: row, campaign: None, saved: false });
-    run.open(&[])?;
-    let run_id = run.books.run.id;
+    let mut run = OpenRun::new(engine, LedgerState { run: row, campaign: None, saved: false });
+    run.insert(&[])?;
+    let run_id = run.ledger.run.id;
     let mut ledger_rows = 0;
-    let outcome = beside_a_heartbeat(engine, run_id, || {
+    let outcome = with_heartbeat(engine, run_id, || {
         work(&mut run, wish, &mut ledger_rows, control).unwrap_or_else(Outcome::Failed)
     });
     let outcome = run.end(outcome, None);
-    let (numbers, chunks) = (run.books.run.deleted, run.books.run.chunks);
+    let (numbers, chunks) = (run.ledger.run.deleted, run.ledger.run.chunks);
     Ok(PruneReport {
         history: HistoryReport { run_id, outcome, numbers, chunks, retries: run.retries.total() },
         ledger_rows,

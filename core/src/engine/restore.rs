@@ -7,14 +7,14 @@ use serde::Serialize;
 use crate::engine::control::{Control, Engine};
 use crate::engine::error::{Clashes, Error};
 use crate::engine::history_chunks::{Break, HistoryReport, PREVIEW_WINDOW, take_all};
-use crate::engine::open_run::{OpenRun, beside_a_heartbeat};
+use crate::engine::open_run::{OpenRun, with_heartbeat};
 use crate::engine::report::Outcome;
 use crate::failpoint::fail_point;
 use crate::model::run::{Counts, RestoreCriteria, Run, RunKind, RunState, Target};
 use crate::model::stop_reason::StopReason;
 use crate::store::db::{StoreError, columns, storage};
 use crate::store::ledger::leases::Lease;
-use crate::store::ledger::{Books, CampaignRow, Origin, RunRow, leases, runs};
+use crate::store::ledger::{CampaignRow, LedgerState, Origin, RunRow, leases, runs};
 use crate::store::tables::campaigns;
 use crate::store::tables::history::{Scope, Walker, Which};
 
@@ -105,10 +105,10 @@ pub fn restore(engine: &Engine, wish: &Restore, control: &mut Control<'_>) -> Re
     };
     let row = RunRow::opened(store.ids().next_id(), origin, now);
     let rows: Vec<CampaignRow> = targets.iter().map(|target| CampaignRow::new(row.id, *target)).collect();
-    let mut run = OpenRun::new(engine, Books { run: row, campaign: None, saved: false });
-    run.open(&rows)?;
-    let run_id = run.books.run.id;
-    let outcome = beside_a_heartbeat(engine, run_id, || {
+    let mut run = OpenRun::new(engine, LedgerState { run: row, campaign: None, saved: false });
+    run.insert(&rows)?;
+    let run_id = run.ledger.run.id;
+    let outcome = with_heartbeat(engine, run_id, || {
         let outcome = under_leases(&mut run, wish, &targets, rows, control).unwrap_or_else(Outcome::Failed);
         for target in &targets {
             // A lease that stays behind ends with the run.
@@ -119,7 +119,7 @@ pub fn restore(engine: &Engine, wish: &Restore, control: &mut Control<'_>) -> Re
         outcome
     });
     let outcome = run.end(outcome, None);
-    let (numbers, chunks) = (run.books.run.matched, run.books.run.chunks);
+    let (numbers, chunks) = (run.ledger.run.matched, run.ledger.run.chunks);
     Ok(HistoryReport { run_id, outcome, numbers, chunks, retries: run.retries.total() })
 }
 
@@ -214,7 +214,7 @@ fn under_leases(
     rows: Vec<CampaignRow>,
     control: &mut Control<'_>,
 ) -> Result<Outcome, Error> {
-    let (engine, run_id) = (run.engine, run.books.run.id);
+    let (engine, run_id) = (run.engine, run.ledger.run.id);
     for target in targets {
         let now = engine.store.clock().timestamp();
         if let Lease::HeldBy(holder) = run.retry(|conn| leases::take(conn, target.campaign_id, run_id, now))? {
@@ -231,7 +231,7 @@ fn under_leases(
         return Ok(Outcome::Refused(Error::Clash(clashes)));
     }
     for (target, row) in targets.iter().zip(rows) {
-        run.books.campaign = Some(CampaignRow { state: RunState::Running, ..row });
+        run.ledger.campaign = Some(CampaignRow { state: RunState::Running, ..row });
         let stopped = one_campaign(run, wish, *target, control);
         let outcome = match stopped {
             Ok(None) => Outcome::Succeeded,

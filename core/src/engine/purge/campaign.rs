@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::control::Control;
 use crate::engine::error::Error;
-use crate::engine::purge::run::Running;
+use crate::engine::purge::run::PurgeInProgress;
 use crate::engine::report::{CampaignReport, Outcome};
 use crate::model::campaign::Campaign;
 use crate::model::pace::Lanes;
@@ -19,7 +19,7 @@ use crate::store::scan::choose::Course;
 use crate::store::scan::walker::Walker;
 use crate::store::scan::window::Scope;
 
-impl Running<'_> {
+impl PurgeInProgress<'_> {
     /// Works on one campaign: takes its lease, removes its numbers, and closes its row in the ledger.
     pub(super) fn campaign(
         &mut self,
@@ -28,7 +28,7 @@ impl Running<'_> {
         control: &mut Control<'_>,
     ) -> (CampaignReport, Outcome) {
         let mut report = CampaignReport::from_row(&row, target);
-        self.began = (self.open.retries.total(), self.open.held);
+        self.began = (self.run.retries.total(), self.run.held);
         let outcome = self.leased(row, target, &mut report, control).unwrap_or_else(Outcome::Failed);
         let outcome = self.not_after_the_first_row(outcome);
         (report.retries, report.throttled) = self.retries_and_held(&report);
@@ -46,7 +46,7 @@ impl Running<'_> {
     /// Of the campaign under way, an earlier process of the same run included.
     pub(super) fn retries_and_held(&self, report: &CampaignReport) -> (i64, Duration) {
         let (retries, held) = self.began;
-        (report.retries + self.open.retries.total() - retries, report.throttled + self.open.held.saturating_sub(held))
+        (report.retries + self.run.retries.total() - retries, report.throttled + self.run.held.saturating_sub(held))
     }
 
     fn leased(
@@ -58,18 +58,16 @@ impl Running<'_> {
     ) -> Result<Outcome, Error> {
         let cursor = row.cursor.clone();
         let known_walk = row.walk;
-        if !self.open.is_request() {
-            self.open.books.campaign = Some(CampaignRow { state: RunState::Running, ..row });
+        if !self.run.is_request() {
+            self.run.ledger.campaign = Some(CampaignRow { state: RunState::Running, ..row });
         }
         let campaign = match self.found.take() {
             Some(campaign) => campaign,
             None => self.find_campaign(target)?,
         };
-        if !self.open.is_request() {
-            let (run_id, now) = (self.open.books.run.id, self.open.engine.store.clock().timestamp());
-            if let Lease::HeldBy(holder) =
-                self.open.retry(|conn| leases::take(conn, target.campaign_id, run_id, now))?
-            {
+        if !self.run.is_request() {
+            let (run_id, now) = (self.run.ledger.run.id, self.run.engine.store.clock().timestamp());
+            if let Lease::HeldBy(holder) = self.run.retry(|conn| leases::take(conn, target.campaign_id, run_id, now))? {
                 return Ok(Outcome::Refused(Error::locked(target.campaign_id, *holder)));
             }
         }
@@ -83,27 +81,27 @@ impl Running<'_> {
         report: &mut CampaignReport,
         control: &mut Control<'_>,
     ) -> Result<Outcome, Error> {
-        if self.open.engine.rules.bars_campaign(campaign.status) {
+        if self.run.engine.rules.bars_campaign(campaign.status) {
             return Ok(Outcome::Refused(Error::CampaignExecuting));
         }
         let criteria = self.criteria();
-        let backend = self.open.engine.store.backend();
+        let backend = self.run.engine.store.backend();
         let from = cursor.as_deref().map(str::parse::<Position>).transpose().map_err(StoreError::from)?;
         // A cursor means a place on the walk that it was made on.
         let known = known_walk.or_else(|| Walk::of_value(&criteria)).or_else(|| from.as_ref().map(Walk::of_cursor));
         let Course { walk, rows_per_match, few } = match known {
             Some(walk) => Course::on(walk),
-            None => self.open.retry(|conn| choose::choose(conn, campaign.id, &criteria))?,
+            None => self.run.retry(|conn| choose::choose(conn, campaign.id, &criteria))?,
         };
         report.walk = Some(walk);
-        if let Some(row) = &mut self.open.books.campaign {
+        if let Some(row) = &mut self.run.ledger.campaign {
             row.walk = Some(walk);
         }
         let scope = Scope { campaign: campaign.id, criteria: &criteria, walk, backend };
-        let mut walker = Walker::new(scope, self.open.sizer.size(), rows_per_match, from);
+        let mut walker = Walker::new(scope, self.run.sizer.size(), rows_per_match, from);
         // SQLite has another connection in no time, and a pause to be made use of.
-        let few = few && backend != Backend::Sqlite && self.open.engine.pace.lanes == Lanes::ONE;
-        if self.open.is_request() || few {
+        let few = few && backend != Backend::Sqlite && self.run.engine.pace.lanes == Lanes::ONE;
+        if self.run.is_request() || few {
             self.one_by_one(&mut walker, report, control)
         } else {
             self.side_by_side(walker, report, control)
@@ -112,13 +110,13 @@ impl Running<'_> {
 
     /// Closes a campaign's row, and gives its lease back.
     fn close(&mut self, report: &CampaignReport, outcome: &Outcome) -> Result<(), StoreError> {
-        let Some(row) = &mut self.open.books.campaign else { return Ok(()) };
+        let Some(row) = &mut self.run.ledger.campaign else { return Ok(()) };
         row.retries = report.retries;
         (row.sql_ms, row.slowest_chunk_ms, row.throttled_ms) =
             (ms(report.sql), ms(report.slowest_chunk), ms(report.throttled));
-        self.open.close_campaign(outcome)?;
-        let (run_id, campaign) = (self.open.books.run.id, report.target.campaign_id);
-        self.open.retry(|conn| leases::release(conn, campaign, run_id))
+        self.run.close_campaign(outcome)?;
+        let (run_id, campaign) = (self.run.ledger.run.id, report.target.campaign_id);
+        self.run.retry(|conn| leases::release(conn, campaign, run_id))
     }
 }
 

@@ -22,7 +22,7 @@ use crate::store::db::columns::Columns;
 use crate::store::db::retry::retry;
 use crate::store::db::{AnyConnection, Backend, Retries, StoreError, write_transaction};
 use crate::store::ledger;
-use crate::store::ledger::{Books, CampaignRow, RunRow};
+use crate::store::ledger::{CampaignRow, LedgerState, RunRow};
 use crate::store::scan::predicate::ByValue;
 use crate::store::tables::group;
 use crate::store::tables::group::Match;
@@ -103,13 +103,13 @@ pub fn settle(
     let share = &unanswered.0;
     let begun = Instant::now();
     let is_committed = || {
-        let look = |conn: &mut AnyConnection| ledger::is_saved(conn, &share.books);
+        let look = |conn: &mut AnyConnection| ledger::is_saved(conn, &share.ledger);
         retry(&engine.store, crate::engine::open_run::REQUEST_PATIENCE, &mut Retries::default(), look)
     };
     if is_committed()? {
         return Ok(share.report(begun.elapsed()));
     }
-    match purge_as(engine, share.books.run.id, new, control) {
+    match purge_as(engine, share.ledger.run.id, new, control) {
         Ok(report) if !matches!(report.outcome, Outcome::Failed(_)) => Ok(report),
         // The server was still at that COMMIT when it was looked for.
         failed => {
@@ -146,7 +146,7 @@ struct Share {
     place: usize,
     target: Target,
     by: ByValue,
-    books: Books,
+    ledger: LedgerState,
     /// Numbers that go.
     ids: Vec<i64>,
 }
@@ -166,17 +166,17 @@ impl Share {
         let archived = if member.run.archive_history { deleted } else { 0 };
         let counts = Counts { matched: deleted + barred.total(), deleted, archived, barred };
         let run = RunRow::new(group.engine.store.ids().next_id(), member.run, group.now)?;
-        let mut books = Books { run, campaign: None, saved: false };
+        let mut ledger = LedgerState { run, campaign: None, saved: false };
         // As a walk by the value's index: what matches is one window, and where nothing does there is none.
         if let Some(last) = matches.iter().map(|found| found.id).max() {
-            books = books.after(&counts, &Position::Id(last).to_string(), group.now);
+            ledger = ledger.after(&counts, &Position::Id(last).to_string(), group.now);
         }
-        books.run.end(Outcome::Succeeded.run_end(Some(result_code(&counts))), group.now);
-        Ok(Self { place, target: member.target, by: member.by, books, ids })
+        ledger.run.end(Outcome::Succeeded.run_end(Some(result_code(&counts))), group.now);
+        Ok(Self { place, target: member.target, by: member.by, ledger, ids })
     }
 
     fn report(&self, took: Duration) -> PurgeReport {
-        let run = &self.books.run;
+        let run = &self.ledger.run;
         let mut campaign = CampaignReport::from_row(&CampaignRow::new(run.id, self.target), self.target);
         campaign.state = Outcome::Succeeded.state();
         campaign.walk = Some(self.by.walk());
@@ -244,7 +244,7 @@ impl Group<'_> {
             self.remove(conn, shares, &columns)?;
             // Two groups that have two keys in common insert them in the same order, or they would deadlock. The
             // Idempotency-Key leads: copies of one signature have the same one, not the other way round.
-            let mut rows: Vec<RunRow> = shares.iter().map(|share| share.books.run.clone()).collect();
+            let mut rows: Vec<RunRow> = shares.iter().map(|share| share.ledger.run.clone()).collect();
             rows.sort_by(|a, b| lock_order(a).cmp(&lock_order(b)));
             if rows.is_empty() { Ok(()) } else { ledger::insert_runs(conn, &rows) }
         })
@@ -296,7 +296,7 @@ impl Group<'_> {
             let Some(matches) = found.get(&(campaign, member.by, member.value)) else { continue };
             let matches: Vec<&Match> = matches.iter().filter(|found| !gone.contains(&(campaign, found.id))).collect();
             let share = Share::new(*place, member, &matches, self)?;
-            let too_many = member.run.bounds.max_rows.is_some_and(|max| share.books.run.deleted > max);
+            let too_many = member.run.bounds.max_rows.is_some_and(|max| share.ledger.run.deleted > max);
             // A transaction takes no more numbers than a chunk of the engine.
             if too_many || matches.len() > MOST_MATCHES.min(room) {
                 continue;
@@ -313,7 +313,7 @@ impl Group<'_> {
         let mut removals: BTreeMap<CampaignId, Removals> = BTreeMap::new();
         for share in shares {
             let of_campaign = removals.entry(share.target.campaign_id).or_default();
-            match share.books.run.archive_into() {
+            match share.ledger.run.archive_into() {
                 Some(run_id) => of_campaign.archived.extend(share.ids.iter().map(|id| (*id, run_id))),
                 None => of_campaign.deleted.extend(&share.ids),
             }

@@ -8,20 +8,18 @@ use chrono::NaiveDateTime;
 use crate::engine::control::Control;
 use crate::engine::error::Error;
 use crate::engine::purge::campaign::ms;
-use crate::engine::purge::run::Running;
+use crate::engine::purge::run::PurgeInProgress;
 use crate::engine::report::{CampaignReport, Outcome, result_code};
-use crate::model::run::Counts;
+use crate::model::run::{Counts, Target};
 use crate::model::stop_reason::StopReason;
 use crate::store::db::retry::retry;
-use crate::store::db::{AnyConnection, StoreError, Transient};
-use crate::store::ledger::Books;
-use crate::store::ledger::commit::Entry;
+use crate::store::db::{AnyConnection, StoreError, Transient, commit_once};
+use crate::store::ledger::{self, LedgerState, LedgerUpdate};
 use crate::store::scan::walker::Walker;
 use crate::store::scan::window::Window;
-use crate::store::tables::chunk;
-use crate::store::tables::chunk::{Chunk, ChunksInDoubt, Removal};
+use crate::store::tables::chunk::{self, NotRemoved, Removal, Removed};
 
-impl Running<'_> {
+impl PurgeInProgress<'_> {
     /// Removes what a walk finds, chunk by chunk.
     pub(super) fn one_by_one(
         &mut self,
@@ -30,13 +28,13 @@ impl Running<'_> {
         control: &mut Control<'_>,
     ) -> Result<Outcome, Error> {
         loop {
-            if let Some(reason) = self.open.hold(Some(report.target.campaign_id.get()), control)? {
+            if let Some(reason) = self.run.hold(Some(report.target.campaign_id.get()), control)? {
                 return Ok(Outcome::Stopped(reason));
             }
             if let ControlFlow::Break(outcome) = self.one(walker, Vec::new(), report, control)? {
                 return Ok(outcome);
             }
-            self.open.rest();
+            self.run.rest();
         }
     }
 
@@ -46,92 +44,85 @@ impl Running<'_> {
     pub(super) fn one(
         &mut self,
         walker: &mut Walker<'_>,
-        in_doubt: ChunksInDoubt,
+        in_doubt: Vec<Removed>,
         report: &mut CampaignReport,
         control: &mut Control<'_>,
     ) -> Result<ControlFlow<Outcome>, Error> {
         let begun = Instant::now();
-        let (chunk, window) = self.remove(walker, in_doubt, report)?;
-        let end = |outcome| Ok(ControlFlow::Break(outcome));
-        let (counts, books) = match chunk {
-            Chunk::Done(counts, books) => (counts, books),
-            Chunk::CampaignExecuting if self.open.books.run.deleted == 0 => {
-                return end(Outcome::Refused(Error::CampaignExecuting));
-            }
-            Chunk::CampaignExecuting => return end(Outcome::Stopped(StopReason::CampaignExecuting)),
-            Chunk::CampaignGone => {
-                let (vdn, campaign) = (report.target.vdn_id, report.target.campaign_id);
-                return Err(Error::NoSuchCampaign { vdn, campaign });
-            }
-            Chunk::WalkEnded => return end(Outcome::Succeeded),
-            Chunk::BoundReached => return end(Outcome::Stopped(self.max_rows())),
+        let removed = match self.remove(walker, in_doubt, report)? {
+            ControlFlow::Continue(removed) => removed,
+            ControlFlow::Break(end) => return self.outcome_of(&end, report.target).map(ControlFlow::Break),
         };
-        self.done(counts, *books, begun.elapsed(), report, control);
-        if window.is_some_and(|window| walker.advance(&window)) {
-            return end(Outcome::Succeeded);
-        }
-        Ok(ControlFlow::Continue(()))
+        let is_last = walker.advance(&removed.window);
+        self.committed(removed, begun.elapsed(), report, control);
+        Ok(if is_last { ControlFlow::Break(Outcome::Succeeded) } else { ControlFlow::Continue(()) })
+    }
+
+    fn outcome_of(&self, end: &End, target: Target) -> Result<Outcome, Error> {
+        Ok(match end {
+            End::ScanEnded => Outcome::Succeeded,
+            End::BoundReached => Outcome::Stopped(self.max_rows()),
+            End::NotRemoved(NotRemoved::CampaignExecuting) if self.run.ledger.run.deleted == 0 => {
+                Outcome::Refused(Error::CampaignExecuting)
+            }
+            End::NotRemoved(NotRemoved::CampaignExecuting) => Outcome::Stopped(StopReason::CampaignExecuting),
+            End::NotRemoved(NotRemoved::CampaignGone) => {
+                return Err(Error::NoSuchCampaign { vdn: target.vdn_id, campaign: target.campaign_id });
+            }
+        })
     }
 
     /// Takes note of a chunk that is committed.
-    pub(super) fn done(
+    pub(super) fn committed(
         &mut self,
-        counts: Counts,
-        books: Books,
+        removed: Removed,
         took: Duration,
         report: &mut CampaignReport,
         control: &mut Control<'_>,
     ) {
-        self.open.books = books;
-        report.add(&counts, took);
-        self.open.learn(Some(report.target.campaign_id.get()), counts, took, control);
+        self.run.ledger = *removed.ledger;
+        report.add(&removed.counts, took);
+        self.run.learn(Some(report.target.campaign_id.get()), removed.counts, took, control);
     }
 
-    /// Finds the next window and removes it. An attempt that ran into a timeout is made again with half as many numbers.
+    /// Finds the next window and removes it. After a lock timeout the next attempt takes half as many numbers.
     fn remove(
         &mut self,
         walker: &mut Walker<'_>,
-        mut in_doubt: ChunksInDoubt,
+        mut in_doubt: Vec<Removed>,
         report: &CampaignReport,
-    ) -> Result<(Chunk, Option<Window>), StoreError> {
-        let (store, rules, patience) = (&self.open.engine.store, self.open.engine.rules, self.open.patience());
-        let (books, is_request, left) = (self.open.books.clone(), self.open.is_request(), self.rows_left());
+    ) -> Result<ControlFlow<End, Removed>, StoreError> {
+        let (store, rules, patience) = (&self.run.engine.store, self.run.engine.rules, self.run.patience());
+        let (ledger, is_request, left) = (self.run.ledger.clone(), self.run.is_request(), self.rows_left());
         let spent = self.spent(report);
-        let sizer = &mut self.open.sizer;
-        let mut attempt = |conn: &mut AnyConnection, in_doubt: &mut ChunksInDoubt| {
+        let sizer = &mut self.run.sizer;
+        let mut attempt = |conn: &mut AnyConnection, committing: &mut Option<Removed>| {
             walker.resize(sizer.size(), left);
-            let Some(window) = walker.window(conn)? else { return Ok((Chunk::WalkEnded, None)) };
+            let Some(window) = walker.window(conn)? else { return Ok(ControlFlow::Break(End::ScanEnded)) };
             if window.removable > 0 && left.is_some_and(|left| left <= 0) {
-                return Ok((Chunk::BoundReached, None));
+                return Ok(ControlFlow::Break(End::BoundReached));
             }
             let now = store.clock().timestamp();
-            let archive_into = books.run.archive_into();
+            let archive_into = ledger.run.archive_into();
             let (scope, catalogue) = (*walker.scope(), store.catalogue());
             let removal = Removal { scope, window: &window, rules, archive_into, now, catalogue };
-            let removed = chunk::remove(conn, &removal, in_doubt, |counts| {
-                let mut entry = spent.entry(books.clone(), counts, &window, now);
+            let removed = chunk::remove(conn, &removal, committing, |counts| {
+                let mut update = spent.update(ledger.clone(), counts, &window, now);
                 // A request ends in the transaction of its last chunk: for most that is the only one.
                 if window.last && is_request {
-                    let code = result_code(&entry.next.run.counts());
-                    entry.next.run.end(Outcome::Succeeded.run_end(Some(code)), now);
+                    let code = result_code(&update.next.run.counts());
+                    update.next.run.end(Outcome::Succeeded.run_end(Some(code)), now);
                 }
-                Ok(entry)
+                Ok(update)
             });
             if removed.as_ref().is_err_and(|error| error.is_transient() == Some(Transient::LockTimeout)) {
                 sizer.halve();
             }
-            removed.map(|(chunk, window)| (chunk, Some(window)))
+            Ok(removed?.map_break(End::NotRemoved))
         };
-        retry(store, patience, &mut self.open.retries, |conn| {
-            let saved = |(chunk, window)| (chunk, Some(window));
-            if let Some(found) = chunk::find_saved(conn, &in_doubt)? {
-                return Ok(saved(found));
-            }
-            match attempt(conn, &mut in_doubt)? {
-                done @ (Chunk::Done(..), _) => Ok(done),
-                // Nothing to do may be what a chunk in doubt has left, which was saved after it was looked for.
-                nothing => Ok(chunk::find_saved(conn, &in_doubt)?.map_or(nothing, saved)),
-            }
+        let is_committed = |conn: &mut AnyConnection, removed: &Removed| ledger::is_saved(conn, &removed.ledger);
+        retry(store, patience, &mut self.run.retries, |conn| {
+            commit_once(conn, &mut in_doubt, is_committed, ControlFlow::Continue, &mut attempt)
         })
     }
 
@@ -140,6 +131,15 @@ impl Running<'_> {
         let (retries, throttled) = self.retries_and_held(report);
         Spent { retries, throttled, sql: report.sql, slowest_chunk: report.slowest_chunk }
     }
+}
+
+/// Why no further chunk was removed.
+enum End {
+    /// The scan has come to its end.
+    ScanEnded,
+    /// There is more to remove, and no more may go.
+    BoundReached,
+    NotRemoved(NotRemoved),
 }
 
 /// What a campaign has cost before a chunk. The ledger is told with the chunk.
@@ -152,14 +152,20 @@ pub(super) struct Spent {
 }
 
 impl Spent {
-    /// A chunk as it goes into the ledger.
-    pub(super) fn entry(&self, before: Books, counts: &Counts, window: &Window, now: NaiveDateTime) -> Entry {
+    /// The ledger's update by a chunk.
+    pub(super) fn update(
+        &self,
+        before: LedgerState,
+        counts: &Counts,
+        window: &Window,
+        now: NaiveDateTime,
+    ) -> LedgerUpdate {
         let mut next = before.after(counts, &window.upto.to_string(), now);
         if let Some(row) = &mut next.campaign {
             row.retries = self.retries;
             (row.sql_ms, row.slowest_chunk_ms, row.throttled_ms) =
                 (ms(self.sql), ms(self.slowest_chunk), ms(self.throttled));
         }
-        Entry { before, next }
+        LedgerUpdate { before, next }
     }
 }

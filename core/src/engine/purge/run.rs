@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::control::{Control, Engine};
 use crate::engine::error::Error;
-use crate::engine::open_run::{OpenRun, beside_a_heartbeat};
+use crate::engine::open_run::{OpenRun, with_heartbeat};
 use crate::engine::report::{CampaignReport, Outcome, PurgeReport};
 use crate::engine::{preview, report};
 use crate::model::bounds::{Bounds, Share};
@@ -13,7 +13,7 @@ use crate::model::criteria::Criteria;
 use crate::model::run::{NewRun, RunKind, RunState, Target};
 use crate::model::stop_reason::StopReason;
 use crate::store::db::{StoreError, Transient, columns};
-use crate::store::ledger::{Books, CampaignRow, RunRow, controls, runs};
+use crate::store::ledger::{CampaignRow, LedgerState, RunRow, controls, runs};
 use crate::store::tables::{campaigns, numbers};
 
 /// Removes what a run asks for, in chunks, each one transaction.
@@ -38,16 +38,16 @@ pub(super) fn purge_as(
         bounds: new.bounds,
         campaigns: new.targets.iter().map(|target| CampaignRow::new(row.id, *target)).collect(),
     };
-    let mut run = Running::new(engine, plan, Books { run: row, campaign: None, saved: false });
+    let mut purge = PurgeInProgress::new(engine, plan, LedgerState { run: row, campaign: None, saved: false });
     if let [target] = new.targets[..] {
-        run.found = Some(run.find_campaign(target)?);
+        purge.found = Some(purge.find_campaign(target)?);
     }
-    if !run.open.is_request() {
-        let campaigns = run.plan.campaigns.clone();
-        run.open.open(&campaigns).map_err(|error| key_taken(error, new))?;
+    if !purge.run.is_request() {
+        let campaigns = purge.plan.campaigns.clone();
+        purge.run.insert(&campaigns).map_err(|error| key_taken(error, new))?;
     }
-    let outcome = run.work(control);
-    let report = run.finish(outcome);
+    let outcome = purge.work(control);
+    let report = purge.finish(outcome);
     // A request finds out with its first row in the ledger, whatever it says.
     if let Outcome::Failed(Error::Store(StoreError::KeyTaken)) = report.outcome {
         return Err(key_taken(StoreError::KeyTaken, new));
@@ -96,9 +96,9 @@ pub fn resume(engine: &Engine, run_id: i64, bounds: Bounds, control: &mut Contro
         controls::forget(&mut conn, run_id)?;
     }
     drop(conn);
-    let mut run = Running::new(engine, plan, Books { run: row, campaign: None, saved: true });
-    let outcome = run.work(control);
-    Ok(run.finish(outcome))
+    let mut purge = PurgeInProgress::new(engine, plan, LedgerState { run: row, campaign: None, saved: true });
+    let outcome = purge.work(control);
+    Ok(purge.finish(outcome))
 }
 
 /// What a run has to do, wherever it comes from.
@@ -123,9 +123,9 @@ impl Plan {
     }
 }
 
-/// A run in progress.
-pub(super) struct Running<'a> {
-    pub(super) open: OpenRun<'a>,
+/// A purge in progress: its run in the ledger, and what is left to do.
+pub(super) struct PurgeInProgress<'a> {
+    pub(super) run: OpenRun<'a>,
     plan: Plan,
     /// The campaign of a run that has one: it was looked for before the run was opened.
     pub(super) found: Option<Campaign>,
@@ -134,9 +134,9 @@ pub(super) struct Running<'a> {
     done: Vec<CampaignReport>,
 }
 
-impl<'a> Running<'a> {
-    fn new(engine: &'a Engine, plan: Plan, books: Books) -> Self {
-        Self { open: OpenRun::new(engine, books), plan, found: None, began: (0, Duration::ZERO), done: Vec::new() }
+impl<'a> PurgeInProgress<'a> {
+    fn new(engine: &'a Engine, plan: Plan, ledger: LedgerState) -> Self {
+        Self { run: OpenRun::new(engine, ledger), plan, found: None, began: (0, Duration::ZERO), done: Vec::new() }
     }
 
     pub(super) fn criteria(&self) -> Criteria {
@@ -145,7 +145,7 @@ impl<'a> Running<'a> {
 
     /// Numbers that may still go.
     pub(super) fn rows_left(&self) -> Option<i64> {
-        self.plan.bounds.max_rows.map(|max| max - self.open.books.run.deleted)
+        self.plan.bounds.max_rows.map(|max| max - self.run.ledger.run.deleted)
     }
 
     pub(super) fn max_rows(&self) -> StopReason {
@@ -154,11 +154,11 @@ impl<'a> Running<'a> {
 
     /// The work itself, with a heartbeat beside it.
     fn work(&mut self, control: &mut Control<'_>) -> Outcome {
-        if self.open.is_request() {
+        if self.run.is_request() {
             return self.all_campaigns(control).unwrap_or_else(Outcome::Failed);
         }
-        let (engine, run_id) = (self.open.engine, self.open.books.run.id);
-        beside_a_heartbeat(engine, run_id, || self.all_campaigns(control).unwrap_or_else(Outcome::Failed))
+        let (engine, run_id) = (self.run.engine, self.run.ledger.run.id);
+        with_heartbeat(engine, run_id, || self.all_campaigns(control).unwrap_or_else(Outcome::Failed))
     }
 
     fn all_campaigns(&mut self, control: &mut Control<'_>) -> Result<Outcome, Error> {
@@ -185,25 +185,25 @@ impl<'a> Running<'a> {
 
     /// What keeps a sweep from its first row: tables that differ, a bound that is exceeded.
     fn check_before_the_first_row(&mut self) -> Result<Option<Error>, Error> {
-        if !self.open.is_request() {
-            if let Some(refused) = self.open.refused_by_tables()? {
+        if !self.run.is_request() {
+            if let Some(refused) = self.run.refused_by_tables()? {
                 return Ok(Some(refused));
             }
-            if self.open.books.run.archive_history
-                && let Some(difference) = self.open.retry(columns::forbidding_archive)?
+            if self.run.ledger.run.archive_history
+                && let Some(difference) = self.run.retry(columns::forbidding_archive)?
             {
                 return Ok(Some(StoreError::from(difference).into()));
             }
         }
-        if !self.plan.bounds.any() || self.open.books.run.chunks > 0 {
+        if !self.plan.bounds.any() || self.run.ledger.run.chunks > 0 {
             return Ok(None);
         }
         let mut shares = Vec::new();
         for row in &self.plan.campaigns {
             let target = row.target();
             let (engine, criteria, count_all) =
-                (self.open.engine, &self.plan.criteria, self.plan.bounds.max_percent.is_some());
-            let found = self.open.retry(|conn| {
+                (self.run.engine, &self.plan.criteria, self.plan.bounds.max_percent.is_some());
+            let found = self.run.retry(|conn| {
                 let preview = match preview::look(engine, conn, target, criteria, &|| false) {
                     Err(Error::Store(error)) => return Err(error),
                     // What becomes of a campaign that is not there is told when its turn comes.
@@ -223,11 +223,11 @@ impl<'a> Running<'a> {
     pub(super) fn not_after_the_first_row(&self, outcome: Outcome) -> Outcome {
         match outcome {
             Outcome::Refused(Error::CampaignExecuting)
-                if self.open.books.run.chunks > 0 && self.is_of_one_campaign() =>
+                if self.run.ledger.run.chunks > 0 && self.is_of_one_campaign() =>
             {
                 Outcome::Stopped(StopReason::CampaignExecuting)
             }
-            Outcome::Refused(error) if self.open.books.run.chunks > 0 && self.is_of_one_campaign() => {
+            Outcome::Refused(error) if self.run.ledger.run.chunks > 0 && self.is_of_one_campaign() => {
                 Outcome::Failed(error)
             }
             other => other,
@@ -236,17 +236,17 @@ impl<'a> Running<'a> {
 
     /// Where there are several, one may be refused before its first row though others are done.
     fn is_of_one_campaign(&self) -> bool {
-        self.open.books.run.campaign_id.is_some()
+        self.run.ledger.run.campaign_id.is_some()
     }
 
     pub(super) fn find_campaign(&mut self, target: Target) -> Result<Campaign, Error> {
         let Target { vdn_id: vdn, campaign_id: campaign } = target;
-        let found = self.open.retry(|conn| campaigns::find(conn, vdn, campaign))?;
+        let found = self.run.retry(|conn| campaigns::find(conn, vdn, campaign))?;
         found.ok_or(Error::NoSuchCampaign { vdn, campaign })
     }
 
     fn finish(mut self, outcome: Outcome) -> PurgeReport {
-        let run = &self.open.books.run;
+        let run = &self.run.ledger.run;
         let mut report = PurgeReport {
             run_id: run.id,
             counts: run.counts(),
@@ -255,9 +255,9 @@ impl<'a> Running<'a> {
             campaigns: std::mem::take(&mut self.done),
             outcome,
         };
-        let code = self.open.is_request().then(|| report.result_code());
-        report.outcome = self.open.end(report.outcome, code);
-        report.retries = self.open.retries.total();
+        let code = self.run.is_request().then(|| report.result_code());
+        report.outcome = self.run.end(report.outcome, code);
+        report.retries = self.run.retries.total();
         report
     }
 }

@@ -81,6 +81,14 @@ pub enum StoreError {
         /// Rows that left `call_data`.
         deleted: i64,
     },
+    /// More numbers were deleted than the chunk may hold: some came into its window. Nothing was kept of this attempt.
+    #[error("the numbers changed while they were removed: {deleted} in a chunk of at most {most}")]
+    TooMany {
+        /// Numbers that the chunk may remove.
+        most: i64,
+        /// Numbers that it deleted.
+        deleted: i64,
+    },
     /// A chunk whose turn never came: one before it was not committed. Nothing was kept of this attempt.
     #[error("an earlier chunk of the run was not committed")]
     OutOfTurn,
@@ -146,7 +154,7 @@ impl StoreError {
         match self {
             Self::Database(error) => transient(error),
             Self::CommitUnknown(_) | Self::Unreachable(_) => Some(Transient::ConnectionLost),
-            Self::Changed { .. } => Some(Transient::Changed),
+            Self::Changed { .. } | Self::TooMany { .. } => Some(Transient::Changed),
             _ => None,
         }
     }

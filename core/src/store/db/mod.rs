@@ -24,4 +24,4 @@ pub use pool::{PoolUse, PooledConnection, Store};
 pub use retry::Retries;
 pub use settings::DatabaseSettings;
 
-pub(crate) use transaction::write_transaction;
+pub(crate) use transaction::{commit_once, write_transaction};

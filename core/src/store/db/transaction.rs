@@ -36,3 +36,39 @@ pub(crate) fn write_transaction<T>(
         }
     }
 }
+
+/// Runs `attempt`, which commits, unless an earlier attempt turns out to be committed.
+///
+/// A COMMIT whose answer was lost may have succeeded ([`StoreError::CommitUnknown`]). `attempt` puts what it is about to
+/// commit into its second argument. Where the answer is lost this is kept `in_doubt`, and `is_committed` asks the database
+/// for it before the next attempt. It asks again when that attempt fails or commits nothing: the server may still have
+/// been committing the first time, and have left nothing to do. `found` makes the result of what was committed.
+pub(crate) fn commit_once<T: Clone, R>(
+    conn: &mut AnyConnection,
+    in_doubt: &mut Vec<T>,
+    is_committed: impl Fn(&mut AnyConnection, &T) -> Result<bool, StoreError>,
+    found: impl Fn(T) -> R,
+    attempt: impl FnOnce(&mut AnyConnection, &mut Option<T>) -> Result<R, StoreError>,
+) -> Result<R, StoreError> {
+    let find = |conn: &mut AnyConnection, in_doubt: &[T]| -> Result<Option<R>, StoreError> {
+        for committing in in_doubt {
+            if is_committed(conn, committing)? {
+                return Ok(Some(found(committing.clone())));
+            }
+        }
+        Ok(None)
+    };
+    if let Some(found) = find(conn, in_doubt)? {
+        return Ok(found);
+    }
+    let mut committing = None;
+    match attempt(conn, &mut committing) {
+        Ok(done) if committing.is_some() => Ok(done),
+        Ok(nothing) => Ok(find(conn, in_doubt)?.unwrap_or(nothing)),
+        Err(StoreError::CommitUnknown(error)) => {
+            in_doubt.extend(committing);
+            Err(StoreError::CommitUnknown(error))
+        }
+        Err(error) => find(conn, in_doubt)?.ok_or(error),
+    }
+}

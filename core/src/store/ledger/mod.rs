@@ -1,6 +1,5 @@
 //! The ledger: `purge_run` and the tables that belong to it.
 
-pub(crate) mod commit;
 pub mod controls;
 pub(crate) mod leases;
 pub mod policies;
@@ -10,4 +9,6 @@ pub mod runs;
 mod state;
 
 pub(crate) use rows::{CampaignRow, Origin, RunEnd, RunRow, fit_stop_reason};
-pub(crate) use state::{Books, beat, insert_campaigns, insert_run, insert_runs, is_saved, owner, save};
+pub(crate) use state::{
+    LedgerState, LedgerUpdate, beat, insert_campaigns, insert_run, insert_runs, is_saved, owner, save,
+};

@@ -28,23 +28,23 @@ macro_rules! add_counts {
     };
 }
 
-/// The rows that a chunk is accounted in: the run's, and for a sweep its campaign's.
+/// The rows of a run in the ledger, as its process last wrote them: the run's, and for a sweep its campaign's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Books {
+pub(crate) struct LedgerState {
     pub(crate) run: RunRow,
     pub(crate) campaign: Option<CampaignRow>,
     /// Whether the run is in the ledger by now. A request is written with its first chunk.
     pub(crate) saved: bool,
 }
 
-impl Books {
-    /// The books after a chunk.
+impl LedgerState {
+    /// The rows after a chunk.
     pub(crate) fn after(&self, counts: &Counts, cursor: &str, now: NaiveDateTime) -> Self {
         let mut next = self.clone();
         add_counts!(next.run, counts);
         next.run.barred += counts.barred.total();
         next.run.cursor = Some(cursor.to_owned());
-        // The other kinds have a heartbeat beside them; a chunk that took long would set it back.
+        // The other kinds have a heartbeat thread; a chunk that took long would set its time back.
         if next.run.kind == RunKind::Request {
             next.run.heartbeat_at = now;
         }
@@ -57,12 +57,20 @@ impl Books {
     }
 }
 
-/// Writes the books that follow `before`.
+/// A change of a run's rows. A row is written only from the state in which its process left it.
+#[derive(Debug, Clone)]
+pub(crate) struct LedgerUpdate {
+    pub(crate) before: LedgerState,
+    pub(crate) next: LedgerState,
+}
+
+/// Writes the rows of an update, inside the caller's transaction.
 ///
 /// # Errors
 /// [`StoreError::RunLost`] when the rows are not as this process left them; [`StoreError::KeyTaken`] when another run has
 /// one of the keys.
-pub(crate) fn save(conn: &mut AnyConnection, before: &Books, next: &Books) -> Result<(), StoreError> {
+pub(crate) fn save(conn: &mut AnyConnection, update: &LedgerUpdate) -> Result<(), StoreError> {
+    let LedgerUpdate { before, next } = update;
     if before.saved {
         update_run(conn, before, &next.run)?;
     } else {
@@ -111,7 +119,7 @@ pub(crate) fn insert_campaigns(conn: &mut AnyConnection, rows: &[CampaignRow]) -
     Ok(())
 }
 
-fn update_run(conn: &mut AnyConnection, before: &Books, next: &RunRow) -> Result<(), StoreError> {
+fn update_run(conn: &mut AnyConnection, before: &LedgerState, next: &RunRow) -> Result<(), StoreError> {
     let as_left = purge_run::id
         .eq(next.id)
         .and(purge_run::chunks.eq(before.run.chunks))
@@ -172,9 +180,9 @@ fn update_campaign(conn: &mut AnyConnection, next: &CampaignRow) -> Result<(), S
     if updated == 1 { Ok(()) } else { Err(StoreError::RunLost(next.run_id)) }
 }
 
-/// Whether the ledger has these books: the answer to a COMMIT that got none.
-pub(crate) fn is_saved(conn: &mut AnyConnection, books: &Books) -> Result<bool, StoreError> {
-    let wanted = &books.run;
+/// Whether the ledger has these rows: the answer to a COMMIT that got none.
+pub(crate) fn is_saved(conn: &mut AnyConnection, ledger: &LedgerState) -> Result<bool, StoreError> {
+    let wanted = &ledger.run;
     let found: Option<RunRow> = purge_run::table.filter(purge_run::id.eq(wanted.id)).first(conn).optional()?;
     let Some(found) = found else { return Ok(false) };
     // A person may have put an active run into another active state; one that has ended must have ended as meant.

@@ -10,30 +10,29 @@ use crate::model::rules::{OngoingTask, REMOVABLE};
 use crate::model::run::Counts;
 use crate::store::db::catalogue::Catalogue;
 use crate::store::db::statement::{Statement, rows};
-use crate::store::db::{AnyConnection, StoreError};
-use crate::store::ledger::commit::{Entry, InDoubt, accounted};
-use crate::store::ledger::{Books, commit};
+use crate::store::db::{AnyConnection, StoreError, write_transaction};
+use crate::store::ledger::{self, LedgerState, LedgerUpdate};
 use crate::store::scan::window::{Scope, Stretch, Window};
 use crate::store::tables::campaigns;
 use crate::store::tables::moving::{Direction, Move, Under};
 
-/// What a chunk's transaction found.
+/// A chunk that is committed, or about to be.
 #[derive(Debug, Clone)]
-pub(crate) enum Chunk {
-    /// Done and accounted for; the books are now these.
-    Done(Counts, Box<Books>),
-    /// There was no window left to remove.
-    WalkEnded,
-    /// There is more to remove, and no more may go.
-    BoundReached,
-    /// The campaign is executing by now and the rules bar all of it. Nothing was removed.
-    CampaignExecuting,
-    /// The campaign is gone. Nothing was removed.
-    CampaignGone,
+pub(crate) struct Removed {
+    pub(crate) counts: Counts,
+    pub(crate) window: Window,
+    /// The ledger's rows with the chunk in them.
+    pub(crate) ledger: Box<LedgerState>,
 }
 
-/// Chunks whose COMMIT got no answer: what they would have done.
-pub(crate) type ChunksInDoubt = InDoubt<(Counts, Window)>;
+/// Why a chunk removed nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum NotRemoved {
+    /// The campaign is executing by now, and the rules bar all of it.
+    CampaignExecuting,
+    /// The campaign is gone.
+    CampaignGone,
+}
 
 /// What a chunk is to remove.
 #[derive(Debug, Clone, Copy)]
@@ -49,21 +48,21 @@ pub(crate) struct Removal<'a> {
 
 /// Removes the numbers of a window and adds the counts to the ledger, in one transaction.
 ///
-/// `account` makes the entry from the chunk's counts; what it refuses is rolled back. Says which window was removed: where a
-/// chunk in doubt turns out to be saved it is the one of that chunk.
+/// `account` makes the ledger's update from the chunk's counts; what it refuses is rolled back. `committing` is set just
+/// before COMMIT, for [`commit_once`](crate::store::db::commit_once).
 pub(crate) fn remove(
     conn: &mut AnyConnection,
     removal: &Removal<'_>,
-    in_doubt: &mut ChunksInDoubt,
-    account: impl FnOnce(&Counts) -> Result<Entry, StoreError>,
-) -> Result<(Chunk, Window), StoreError> {
+    committing: &mut Option<Removed>,
+    account: impl FnOnce(&Counts) -> Result<LedgerUpdate, StoreError>,
+) -> Result<ControlFlow<NotRemoved, Removed>, StoreError> {
     let Removal { scope, window, rules, archive_into, now, catalogue } = *removal;
-    let outcome = accounted(conn, in_doubt, |conn| {
+    write_transaction(conn, |conn| {
         let Some(campaign) = campaigns::lock(conn, catalogue, scope.campaign)? else {
-            return Ok(ControlFlow::Break(Chunk::CampaignGone));
+            return Ok(ControlFlow::Break(NotRemoved::CampaignGone));
         };
         if rules.bars_campaign(campaign.status) {
-            return Ok(ControlFlow::Break(Chunk::CampaignExecuting));
+            return Ok(ControlFlow::Break(NotRemoved::CampaignExecuting));
         }
         fail_point!("locked");
         let archive_into = match archive_into {
@@ -72,26 +71,18 @@ pub(crate) fn remove(
         };
         let (deleted, archived) = take(conn, &scope, window, archive_into, now)?;
         if deleted > window.most {
-            return Err(StoreError::Changed { copied: window.most, deleted });
+            return Err(StoreError::TooMany { most: window.most, deleted });
         }
         // What was counted when the window was found stands, unless the numbers have changed since.
         let barred = if deleted == window.removable { window.barred } else { scope.count_barred(conn, window)? };
         let counts = Counts { matched: deleted + barred.total(), deleted, archived, barred };
-        Ok(ControlFlow::Continue((account(&counts)?, (counts, window.clone()))))
-    })?;
-    Ok(match outcome {
-        ControlFlow::Continue((books, (counts, window))) => (Chunk::Done(counts, Box::new(books)), window),
-        ControlFlow::Break(chunk) => (chunk, window.clone()),
+        let update = account(&counts)?;
+        ledger::save(conn, &update)?;
+        fail_point!("accounted");
+        let removed = Removed { counts, window: window.clone(), ledger: Box::new(update.next) };
+        *committing = Some(removed.clone());
+        Ok(ControlFlow::Continue(removed))
     })
-}
-
-/// Whether a chunk in doubt is in the ledger after all.
-pub(crate) fn find_saved(
-    conn: &mut AnyConnection,
-    in_doubt: &ChunksInDoubt,
-) -> Result<Option<(Chunk, Window)>, StoreError> {
-    let saved = commit::find_saved(conn, in_doubt)?;
-    Ok(saved.map(|(books, (counts, window))| (Chunk::Done(counts, Box::new(books)), window)))
 }
 
 /// Takes the removable numbers of a window out of `call_data`; into history, under the run and with the columns of

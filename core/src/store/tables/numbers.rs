@@ -11,7 +11,7 @@ use crate::store::db::retry::{UNTIL_RESTARTED, retry};
 use crate::store::db::schema::call_data;
 use crate::store::db::statement::Statement;
 use crate::store::db::wall_clock::WallClock;
-use crate::store::db::{AnyConnection, Retries, Store, StoreError, write_transaction};
+use crate::store::db::{AnyConnection, Retries, Store, StoreError, commit_once, write_transaction};
 use crate::store::tables::campaigns;
 
 #[derive(Insertable)]
@@ -98,19 +98,20 @@ fn import_with(
     numbers: &[NewNumber],
 ) -> Result<(), StoreError> {
     let now = store.clock().timestamp();
-    let mut in_doubt = false;
+    let mut in_doubt = Vec::new();
+    // The ids are nobody else's, so they tell whether a COMMIT got through.
+    let is_committed = |conn: &mut AnyConnection, (): &()| any_is_there(conn, campaign, numbers);
     retry(store, UNTIL_RESTARTED, &mut Retries::default(), |conn| {
-        if in_doubt && any_is_there(conn, campaign, numbers)? {
-            return Ok(());
-        }
-        match insert_with(conn, campaign, new, numbers, now) {
-            // The server was still at the COMMIT in doubt when it was looked for.
-            Err(_) if in_doubt && any_is_there(conn, campaign, numbers)? => Ok(()),
-            inserted => {
-                in_doubt |= matches!(inserted, Err(StoreError::CommitUnknown(_)));
-                inserted
-            }
-        }
+        commit_once(
+            conn,
+            &mut in_doubt,
+            is_committed,
+            |()| (),
+            |conn, committing| {
+                *committing = Some(());
+                insert_with(conn, campaign, new, numbers, now)
+            },
+        )
     })
 }
 

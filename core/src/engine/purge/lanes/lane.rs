@@ -1,5 +1,6 @@
 //! A lane: a thread that removes one window after the other on a connection of its own.
 
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,12 +10,9 @@ use std::time::{Duration, Instant};
 use crate::engine::control::Engine;
 use crate::engine::purge::lanes::turns::Turns;
 use crate::engine::purge::one_by_one::Spent;
-use crate::model::run::Counts;
 use crate::store::db::{PooledConnection, StoreError};
-use crate::store::ledger::Books;
 use crate::store::scan::window::{Scope as WalkScope, Window};
-use crate::store::tables::chunk;
-use crate::store::tables::chunk::{Chunk, ChunksInDoubt, Removal};
+use crate::store::tables::chunk::{self, Removal, Removed};
 
 /// A chunk waits at least this long for the one before it. The two began one after the other and are of one size; longer
 /// than the chunk itself took, it waits for neither.
@@ -28,13 +26,12 @@ pub(super) struct Task {
 }
 
 /// What became of it.
-pub(super) enum Done {
+pub(super) enum TaskResult {
     Committed {
-        counts: Counts,
-        books: Box<Books>,
+        removed: Removed,
         took: Duration,
     },
-    /// Nothing is known to have been done.
+    /// Nothing is known to have been committed.
     GivenUp(GivenUp),
 }
 
@@ -44,14 +41,14 @@ pub(super) struct GivenUp {
     pub(super) window: Window,
     /// `None`: the chunk itself will say, when it is alone.
     pub(super) error: Option<StoreError>,
-    pub(super) in_doubt: ChunksInDoubt,
+    pub(super) in_doubt: Vec<Removed>,
 }
 
 /// Where windows go in and results come out, in the order of the windows as long as they are committed. The lanes end when
 /// it is dropped.
 pub(super) struct LaneThreads {
     pub(super) tasks: Sender<Task>,
-    pub(super) results: Receiver<Done>,
+    pub(super) results: Receiver<TaskResult>,
 }
 
 impl LaneThreads {
@@ -98,7 +95,7 @@ pub(super) struct Lane<'a> {
 
 impl Lane<'_> {
     /// Removes a window and waits for its turn to account for it.
-    fn remove(self, task: Task, own: &mut Option<PooledConnection>, done: &Sender<Done>) {
+    fn remove(self, task: Task, own: &mut Option<PooledConnection>, done: &Sender<TaskResult>) {
         let Self { engine, scope, turns, archive_into } = self;
         let Task { number, window, spent } = task;
         let begun = Instant::now();
@@ -107,21 +104,25 @@ impl Lane<'_> {
         let conn = own.take().map_or_else(|| engine.store.connection(), Ok);
         let removed = conn.and_then(|mut conn| {
             let now = engine.store.clock().timestamp();
-            let (rules, catalogue) = (engine.rules, engine.store.catalogue());
-            let removal = Removal { scope, window: &window, rules, archive_into, now, catalogue };
-            let removed = chunk::remove(&mut conn, &removal, &mut in_doubt, |counts| {
+            let catalogue = engine.store.catalogue();
+            let removal = Removal { scope, window: &window, rules: engine.rules, archive_into, now, catalogue };
+            let mut committing = None;
+            let removed = chunk::remove(&mut conn, &removal, &mut committing, |counts| {
                 let mine = turns.wait(number, begun.elapsed().max(PATIENCE))?;
-                let entry = spent.entry(mine.books.clone(), counts, &window, now);
+                let update = spent.update(mine.ledger.clone(), counts, &window, now);
                 turn = Some(mine);
-                Ok(entry)
+                Ok(update)
             });
+            if let Err(StoreError::CommitUnknown(_)) = removed {
+                in_doubt.extend(committing);
+            }
             *own = removed.is_ok().then_some(conn);
             removed
         });
         match (removed, turn) {
-            (Ok((Chunk::Done(counts, books), _)), Some(turn)) => {
-                let _turn = turns.pass(turn, (*books).clone());
-                tell(done, Done::Committed { counts, books, took: begun.elapsed() });
+            (Ok(ControlFlow::Continue(removed)), Some(turn)) => {
+                let _turn = turns.pass(turn, (*removed.ledger).clone());
+                tell(done, TaskResult::Committed { removed, took: begun.elapsed() });
             }
             (removed, turn) => {
                 drop(turn);
@@ -130,13 +131,13 @@ impl Lane<'_> {
         }
     }
 
-    fn give_up(self, done: &Sender<Done>, given_up: GivenUp) {
+    fn give_up(self, done: &Sender<TaskResult>, given_up: GivenUp) {
         self.turns.give_up(given_up.number);
-        tell(done, Done::GivenUp(given_up));
+        tell(done, TaskResult::GivenUp(given_up));
     }
 }
 
-fn tell(done: &Sender<Done>, result: Done) {
+fn tell(done: &Sender<TaskResult>, result: TaskResult) {
     // Nobody listens any more only when the run is over.
     let _ = done.send(result);
 }

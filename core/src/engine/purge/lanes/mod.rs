@@ -1,7 +1,7 @@
 //! Chunks side by side: while one is removed the next window is found, and with several lanes several are removed at once,
 //! over disjoint stretches of the walk.
 //!
-//! Lanes only make it faster. A chunk that fails in a lane is done again alone, by [`Running::one`], which knows what to
+//! Lanes only make it faster. A chunk that fails in a lane is done again alone, by [`PurgeInProgress::one`], which knows what to
 //! do about locks, lost connections and commits without an answer; then the lanes go on behind it.
 
 mod lane;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crate::engine::control::Control;
 use crate::engine::error::Error;
 use crate::engine::hold::Wish;
-use crate::engine::purge::run::Running;
+use crate::engine::purge::run::PurgeInProgress;
 use crate::engine::report::{CampaignReport, Outcome};
 use crate::model::run::RunState;
 use crate::model::stop_reason::StopReason;
@@ -23,7 +23,7 @@ use crate::store::db::{StoreError, Transient};
 use crate::store::scan::walker::Walker;
 use crate::store::scan::window::Window;
 
-use lane::{Done, GivenUp, Lane, LaneThreads, Task};
+use lane::{GivenUp, Lane, LaneThreads, Task, TaskResult};
 use turns::Turns;
 
 /// The lanes of a campaign as the thread that feeds them sees them.
@@ -44,7 +44,7 @@ struct Feed<'a> {
     given_up: Option<GivenUp>,
 }
 
-impl Running<'_> {
+impl PurgeInProgress<'_> {
     /// Removes what a walk finds, in as many lanes as the pace says.
     pub(super) fn side_by_side(
         &mut self,
@@ -52,7 +52,7 @@ impl Running<'_> {
         report: &mut CampaignReport,
         control: &mut Control<'_>,
     ) -> Result<Outcome, Error> {
-        let (engine, scope) = (self.open.engine, *walker.scope());
+        let (engine, scope) = (self.run.engine, *walker.scope());
         // Where rows are counted down each chunk must know what the one before took.
         let alone = !scope.can_be_shared() || self.rows_left().is_some();
         let wanted = if alone { 1 } else { engine.pace.lanes.get() };
@@ -64,14 +64,14 @@ impl Running<'_> {
         } else {
             vec![None]
         };
-        let turns = Turns::new(self.open.books.clone());
-        let archive_into = self.open.books.run.archive_into();
+        let turns = Turns::new(self.run.ledger.clone());
+        let archive_into = self.run.ledger.run.archive_into();
         thread::scope(|threads| {
             let mut feed = Feed {
                 walker,
                 turns: &turns,
                 lanes: LaneThreads::start(threads, owned, Lane { engine, scope, turns: &turns, archive_into }),
-                idle: vec![self.open.others_until; lanes],
+                idle: vec![self.run.rest_until; lanes],
                 given: 0,
                 in_flight: 0,
                 ahead: None,
@@ -107,7 +107,7 @@ impl Running<'_> {
                     if let ControlFlow::Break(outcome) = self.one(&mut feed.walker, in_doubt, report, control)? {
                         return Ok(outcome);
                     }
-                    feed.turns.restart(feed.given, self.open.books.clone());
+                    feed.turns.restart(feed.given, self.run.ledger.clone());
                 }
                 continue;
             }
@@ -120,8 +120,8 @@ impl Running<'_> {
             }
             let idle_at = feed.idle.iter().min().copied();
             match (feed.ahead.take(), idle_at) {
-                (Some(window), Some(at)) if at <= Instant::now() => match self.open.ask(campaign, control)? {
-                    Wish::Go if self.open.state == RunState::Running => self.give(feed, window, report),
+                (Some(window), Some(at)) if at <= Instant::now() => match self.run.ask(campaign, control)? {
+                    Wish::Go if self.run.state == RunState::Running => self.give(feed, window, report),
                     Wish::Stop(reason) => feed.stop = Some(reason),
                     _ if feed.in_flight > 0 => {
                         feed.ahead = Some(window);
@@ -129,8 +129,8 @@ impl Running<'_> {
                     }
                     _ => {
                         feed.ahead = Some(window);
-                        feed.stop = self.open.hold(campaign, control)?;
-                        feed.turns.restart(feed.given, self.open.books.clone());
+                        feed.stop = self.run.hold(campaign, control)?;
+                        feed.turns.restart(feed.given, self.run.ledger.clone());
                     }
                 },
                 (ahead, idle_at) => {
@@ -150,9 +150,9 @@ impl Running<'_> {
     /// Finds the next window, unless no more may go.
     fn look_ahead(&mut self, feed: &mut Feed<'_>) -> Result<Option<StopReason>, StoreError> {
         let left = self.rows_left();
-        feed.walker.resize(self.open.sizer.size(), left);
+        feed.walker.resize(self.run.sizer.size(), left);
         let walker = &mut feed.walker;
-        let Some(window) = self.open.retry(|conn| walker.window(conn))? else {
+        let Some(window) = self.run.retry(|conn| walker.window(conn))? else {
             feed.ended = true;
             return Ok(None);
         };
@@ -192,16 +192,16 @@ impl Running<'_> {
         let Ok(done) = done else { return };
         feed.in_flight -= 1;
         match done {
-            Done::Committed { counts, books, took } => {
-                self.done(counts, *books, took, report, control);
-                feed.idle.push(self.open.others_until);
+            TaskResult::Committed { removed, took } => {
+                self.committed(removed, took, report, control);
+                feed.idle.push(self.run.rest_until);
             }
-            Done::GivenUp(given_up) => {
+            TaskResult::GivenUp(given_up) => {
                 feed.idle.push(Instant::now());
                 if let Some(reason) = given_up.error.as_ref().and_then(StoreError::is_transient) {
-                    self.open.retries.add(reason);
+                    self.run.retries.add(reason);
                     if reason == Transient::LockTimeout {
-                        self.open.sizer.halve();
+                        self.run.sizer.halve();
                     }
                 }
                 if feed.given_up.as_ref().is_none_or(|first| given_up.number < first.number) {

@@ -4,7 +4,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::store::db::StoreError;
-use crate::store::ledger::Books;
+use crate::store::ledger::LedgerState;
 
 /// Lets one chunk at a time into the ledger. So the cursor always has everything behind it, and a run that is resumed
 /// repeats nothing.
@@ -19,14 +19,14 @@ pub(super) struct Turn {
     number: u64,
     /// From this chunk on none may be.
     broken_at: Option<u64>,
-    /// The books after the chunk before it.
-    pub(super) books: Books,
+    /// The ledger after the chunk before it.
+    pub(super) ledger: LedgerState,
 }
 
 impl Turns {
     /// The first turn is chunk 0's.
-    pub(super) fn new(books: Books) -> Self {
-        Self { turn: Mutex::new(Turn { number: 0, broken_at: None, books }), changed: Condvar::new() }
+    pub(super) fn new(ledger: LedgerState) -> Self {
+        Self { turn: Mutex::new(Turn { number: 0, broken_at: None, ledger }), changed: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Turn> {
@@ -50,8 +50,8 @@ impl Turns {
     }
 
     /// A chunk is committed; the next one's turn comes when what is returned goes.
-    pub(super) fn pass<'a>(&self, mut turn: MutexGuard<'a, Turn>, books: Books) -> MutexGuard<'a, Turn> {
-        turn.books = books;
+    pub(super) fn pass<'a>(&self, mut turn: MutexGuard<'a, Turn>, ledger: LedgerState) -> MutexGuard<'a, Turn> {
+        turn.ledger = ledger;
         turn.number += 1;
         self.changed.notify_all();
         turn
@@ -64,8 +64,8 @@ impl Turns {
         self.changed.notify_all();
     }
 
-    /// Begins again with this chunk, after these books. No chunk may be under way.
-    pub(super) fn restart(&self, number: u64, books: Books) {
-        *self.lock() = Turn { number, broken_at: None, books };
+    /// Begins again with this chunk, after these ledger. No chunk may be under way.
+    pub(super) fn restart(&self, number: u64, ledger: LedgerState) {
+        *self.lock() = Turn { number, broken_at: None, ledger };
     }
 }
