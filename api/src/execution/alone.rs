@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use callsweep_core::engine::Error;
 use callsweep_core::engine::{Control, Engine, PurgeReport, Unanswered, purge, resume, settle};
 use callsweep_core::run::{NewRun, Run, RunState};
-use callsweep_core::store::runs;
+use callsweep_core::store::{AnyConnection, StoreError, runs};
 
 use super::RequestOutcome;
 
@@ -82,15 +82,18 @@ enum First {
 }
 
 fn find_first(engine: &Engine, new: &NewRun) -> Result<First, Error> {
-    let mut conn = engine.store.connection()?;
+    Ok(engine.store.with_connection(|conn| find_first_on(conn, new))?)
+}
+
+fn find_first_on(conn: &mut AnyConnection, new: &NewRun) -> Result<First, StoreError> {
     // The same signature is the same request, to the byte.
     if let Some(key) = &new.key
-        && let Some(run) = runs::find_by_key(&mut conn, key)?
+        && let Some(run) = runs::find_by_key(conn, key)?
     {
         return Ok(First::Found(Box::new(run)));
     }
     let Some(key) = new.idempotency_key() else { return Ok(First::Gone) };
-    Ok(match runs::find_by_idempotency_key(&mut conn, key)? {
+    Ok(match runs::find_by_idempotency_key(conn, key)? {
         Some(run) if is_same_call(&run, new) => First::Found(Box::new(run)),
         Some(_) => First::OtherCall,
         None => First::Gone,

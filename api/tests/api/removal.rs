@@ -4,10 +4,13 @@ use callsweep_core::campaign::{CampaignId, VdnId};
 use callsweep_core::number::{Called, NumberStatus};
 use callsweep_core::result_code::ResultCode;
 use callsweep_core::rules::OngoingTask;
+use callsweep_core::store::Backend;
 use callsweep_core::store::runs::{self, RunFilter};
 use callsweep_core::store::schema::call_data_history;
 use callsweep_testkit::on_each_backend;
 use diesel::connection::SimpleConnection;
+use diesel::dsl::sql;
+use diesel::sql_types::Bool;
 use diesel::{QueryDsl, RunQueryDsl};
 
 use crate::http::{self, Members};
@@ -28,6 +31,46 @@ on_each_backend! {
         assert_eq!((response.status, response.body.as_str()), (200, expected));
         assert_eq!(response.header("content-type"), Some("application/json; charset=UTF-8"));
         assert_eq!(server.delete(r#"{"sessionId":"1"}"#), members(DONE, 0, ""));
+    }
+
+    fn a_column_that_is_added_while_the_server_runs_is_archived_or_nothing_is(db) {
+        let server = TestServer::start(db);
+        server.add(&["1", "2", "3", "4"].map(|id| server.number(id)));
+        let body = |id: &str| format!(r#"{{"sessionId":"{id}","archiveHistory":1}}"#);
+        assert_eq!(server.delete(&body("1")), members(DONE, 1, ""));
+        let mut conn = db.connect();
+        conn.batch_execute("ALTER TABLE call_data ADD COLUMN agent VARCHAR(10)").unwrap();
+        conn.batch_execute("UPDATE call_data SET agent = 'Eve'").unwrap();
+        for _ in 0..2 {
+            let refused = server.delete(&body("2"));
+            assert_eq!((refused.code.as_str(), refused.count), ("0200006", 0));
+        }
+        assert_eq!(server.count(), 3);
+        assert_eq!(server.delete(r#"{"sessionId":"3"}"#), members(DONE, 1, ""));
+        conn.batch_execute("ALTER TABLE call_data_history ADD COLUMN agent VARCHAR(10)").unwrap();
+        assert_eq!(server.delete(&body("2")), members(DONE, 1, ""));
+        assert_eq!(server.delete(r#"{"sessionId":"4","customField":"batch","archiveHistory":1}"#), members(DONE, 1, ""));
+        let kept = call_data_history::table.filter(sql::<Bool>("agent = 'Eve'")).count().get_result::<i64>(&mut conn);
+        assert_eq!(kept.unwrap(), 2);
+    }
+
+    fn calls_go_on_when_a_column_changes_its_type(db) {
+        let server = TestServer::start(db);
+        let ids: Vec<String> = (0..40).map(|id| id.to_string()).collect();
+        server.add(&ids.iter().map(|id| server.number(id)).collect::<Vec<_>>());
+        for (nth, id) in ids.iter().enumerate() {
+            // One that looks for its campaign alone, and one that shares a transaction.
+            let filter = if nth % 2 == 0 { r#","customField":"batch""# } else { "" };
+            assert_eq!(server.delete(&format!(r#"{{"sessionId":"{id}"{filter}}}"#)), members(DONE, 1, ""), "{id}");
+            if nth == 19 {
+                let alter = match db.backend() {
+                    Backend::Sqlite => "ALTER TABLE campaign ADD COLUMN note VARCHAR(120)",
+                    Backend::Postgres => "ALTER TABLE campaign ALTER name TYPE VARCHAR(120)",
+                    Backend::Mysql => "ALTER TABLE campaign MODIFY name VARCHAR(120) NOT NULL",
+                };
+                db.connect().batch_execute(alter).unwrap();
+            }
+        }
     }
 
     fn every_filter_alone_and_together(db) {

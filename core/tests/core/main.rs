@@ -16,6 +16,7 @@ mod prune;
 mod restore;
 mod schema;
 mod space;
+mod statements;
 mod storage;
 mod support;
 mod time;

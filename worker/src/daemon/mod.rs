@@ -70,6 +70,7 @@ pub(crate) fn run(config: Option<&Path>, settings: Settings, stop: &Stop) -> Res
             Ok(_) => _ = measure.send(Arc::clone(&settings)),
             Err(failure) => {
                 error!(error = %failure, "the policies could not be looked after; trying again");
+                store.prepare_again();
                 rest(AFTER_FAILURE, stop, &reload_requested);
             }
         }
@@ -126,6 +127,7 @@ fn spawn_measuring(store: Store, settings: Arc<Settings>, metrics: Arc<Metrics>)
             for policy in &settings.sweep {
                 if let Err(failure) = metrics::refresh(&metrics, policy, &settings, &store) {
                     warn!(policy = policy.name, error = %failure, "the policy could not be measured");
+                    store.prepare_again();
                 }
             }
             match wake.recv_timeout(MEASURE_EVERY) {

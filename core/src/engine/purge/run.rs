@@ -70,9 +70,11 @@ fn key_taken(error: StoreError, new: &NewRun) -> Error {
 pub fn resume(engine: &Engine, run_id: i64, bounds: Bounds, control: &mut Control<'_>) -> Result<PurgeReport, Error> {
     let now = engine.store.clock().timestamp();
     let refuse = |reason: String| Error::NotResumable { run_id, reason };
-    let mut conn = engine.store.connection()?;
-    runs::interrupt_dead(&mut conn, now)?;
-    let found = runs::find_row(&mut conn, run_id)?.ok_or_else(|| refuse("it is not in the ledger".to_owned()))?;
+    let (found, campaigns) = engine.store.with_connection(|conn| {
+        runs::interrupt_dead(conn, now)?;
+        Ok((runs::find_row(conn, run_id)?, runs::campaign_rows(conn, run_id)?))
+    })?;
+    let found = found.ok_or_else(|| refuse("it is not in the ledger".to_owned()))?;
     match found.state {
         RunState::Stopped | RunState::Failed | RunState::Interrupted => {}
         state if state.is_active() => {
@@ -88,7 +90,8 @@ pub fn resume(engine: &Engine, run_id: i64, bounds: Bounds, control: &mut Contro
     if matches!(found.kind, RunKind::Restore | RunKind::Prune) {
         return Err(refuse(format!("a {} goes on when the same command is given again", found.kind)));
     }
-    let plan = Plan::of(&found, runs::campaign_rows(&mut conn, run_id)?, bounds)?;
+    let plan = Plan::of(&found, campaigns, bounds)?;
+    let mut conn = engine.store.connection()?;
     let taken = runs::take_over(&mut conn, &found, now)?;
     let row = taken.ok_or_else(|| refuse("somebody else has just taken it over".to_owned()))?;
     // A cancel that has ended the run is spent; one that its dead process never heard still stands.

@@ -1,5 +1,7 @@
 //! Connections to the three databases: which one a URL means, how it is set up, and the pool.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use diesel::connection::{Connection as _, SimpleConnection};
@@ -9,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::backend::Backend;
 use super::catalogue::Catalogue;
+use super::statements;
 use crate::store::db::database_url::{DatabaseUrl, Tls, sqlite_uri};
 use crate::store::db::{AnyConnection, StoreError};
 
@@ -19,6 +22,8 @@ pub struct ConnectionManager {
     url: DatabaseUrl,
     create: bool,
     catalogue: Catalogue,
+    /// How often all statements were to be prepared again.
+    generation: Arc<AtomicU64>,
 }
 
 /// How long a statement waits for a lock before it fails and is retried. Long enough for another program's
@@ -52,7 +57,12 @@ fn create_for_owner(path: &str) {
 impl ConnectionManager {
     /// Reads a database URL. `create`: a SQLite file that is missing is made.
     pub(crate) fn new(url: &SecretString, create: bool, catalogue: Catalogue) -> Result<Self, StoreError> {
-        Ok(Self { url: DatabaseUrl::parse(url)?, create, catalogue })
+        Ok(Self { url: DatabaseUrl::parse(url)?, create, catalogue, generation: Arc::default() })
+    }
+
+    /// From now on no connection uses a statement that it has prepared before.
+    pub(crate) fn prepare_again(&self) {
+        self.generation.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn backend(&self) -> Backend {
@@ -160,12 +170,14 @@ impl r2d2::ManageConnection for ConnectionManager {
             conn.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA auto_vacuum = INCREMENTAL")?;
         }
         Self::prepare(&mut conn)?;
+        statements::watch(&mut conn, self.generation.load(Ordering::Relaxed));
         self.catalogue.forget();
         Ok(conn)
     }
 
     fn is_valid(&self, conn: &mut AnyConnection) -> Result<(), StoreError> {
-        Ok(conn.ping()?)
+        conn.ping()?;
+        Ok(statements::renew_if_needed(conn, self.generation.load(Ordering::Relaxed))?)
     }
 
     fn has_broken(&self, conn: &mut AnyConnection) -> bool {

@@ -131,6 +131,9 @@ pub enum Transient {
     ConnectionLost,
     /// [`StoreError::Changed`]
     Changed,
+    /// An error of a kind that Diesel does not know: among them that of a statement that was prepared before the schema
+    /// changed.
+    Unclassified,
 }
 
 impl StoreError {
@@ -140,6 +143,11 @@ impl StoreError {
             Some(Transient::ConnectionLost) => Self::CommitUnknown(error),
             _ => Self::Database(error),
         }
+    }
+
+    /// Whether the same attempt may succeed with statements that are prepared anew.
+    pub(crate) fn is_unclassified(&self) -> bool {
+        matches!(self, Self::Database(error) if is_unclassified(error))
     }
 
     /// Whether all connections were busy: the server is overloaded rather than the database down.
@@ -199,6 +207,11 @@ fn transient(error: &DieselError) -> Option<Transient> {
         DieselError::RollbackErrorOnCommit { commit_error, .. } => transient(commit_error),
         _ => None,
     }
+}
+
+/// Whether neither its kind nor its words say what an error of the database is.
+pub(super) fn is_unclassified(error: &DieselError) -> bool {
+    matches!(error, DieselError::DatabaseError(DatabaseErrorKind::Unknown, _)) && transient(error).is_none()
 }
 
 /// What a server says when it cannot write for want of room.

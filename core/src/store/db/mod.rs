@@ -13,6 +13,7 @@ pub(crate) mod retry;
 pub mod schema;
 mod settings;
 pub(crate) mod statement;
+mod statements;
 pub mod storage;
 mod transaction;
 pub(crate) mod wall_clock;

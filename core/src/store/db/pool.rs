@@ -6,10 +6,12 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::id::IdGenerator;
 
+use super::any_connection::AnyConnection;
 use super::backend::Backend;
 use super::catalogue::Catalogue;
 use super::connection::{self, ConnectionManager};
 use super::error::StoreError;
+use super::retry::{Retries, retry};
 use super::settings::DatabaseSettings;
 
 /// A connection on loan from the pool.
@@ -23,6 +25,7 @@ pub struct Store {
     clock: Clock,
     ids: Arc<IdGenerator>,
     catalogue: Catalogue,
+    manager: ConnectionManager,
     /// How long a caller waits for a connection.
     patience: Duration,
 }
@@ -59,9 +62,9 @@ impl Store {
         let catalogue = Catalogue::default();
         let manager = ConnectionManager::new(&settings.url, create, catalogue.clone())?;
         let backend = manager.backend();
-        let pool = connection::pool(manager, settings.pool_size.get())?;
+        let pool = connection::pool(manager.clone(), settings.pool_size.get())?;
         let ids = Arc::new(IdGenerator::new(clock.clone()));
-        Ok(Self { pool, backend, ids, clock, catalogue, patience: connection::POOL_WAIT })
+        Ok(Self { pool, backend, ids, clock, catalogue, manager, patience: connection::POOL_WAIT })
     }
 
     /// The same store, for callers that wait another time for a connection than the five seconds of most.
@@ -91,6 +94,23 @@ impl Store {
                 StoreError::Unreachable(error.to_string())
             }
         })
+    }
+
+    /// Runs `work` on a connection; once more, with statements that are prepared anew, where it fails for a reason of unknown
+    /// kind. It must change nothing, or nothing that may not be done twice.
+    ///
+    /// # Errors
+    /// As [`Store::connection`], and those of `work`.
+    pub fn with_connection<T>(
+        &self,
+        work: impl FnMut(&mut AnyConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        retry(self, Duration::ZERO, &mut Retries::default(), work)
+    }
+
+    /// From now on statements are prepared anew: for a program that goes on after an error that it does not know.
+    pub fn prepare_again(&self) {
+        self.manager.prepare_again();
     }
 
     /// So many connections, as far as they can be had; each goes back into the pool when it is dropped.

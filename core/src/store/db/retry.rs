@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::statements;
 use crate::store::db::{AnyConnection, Store, StoreError, Transient};
 
 /// The first pause; each further one is twice as long.
@@ -42,6 +43,8 @@ impl Retries {
 
 /// Runs `attempt` on a connection from the pool until it succeeds, fails for good, or `patience` is over. Each
 /// attempt after the first is counted in `retries`.
+///
+/// An error of unknown kind is retried once, with statements that are prepared anew.
 pub(crate) fn retry<T>(
     store: &Store,
     patience: Duration,
@@ -50,11 +53,24 @@ pub(crate) fn retry<T>(
 ) -> Result<T, StoreError> {
     let begun = Instant::now();
     let mut pause = FIRST_PAUSE;
+    let mut has_new_statements = false;
     loop {
-        let error = match store.connection().and_then(|mut conn| attempt(&mut conn)) {
+        let attempted = store.connection().and_then(|mut conn| {
+            if has_new_statements {
+                statements::renew(&mut conn)?;
+            }
+            attempt(&mut conn)
+        });
+        let error = match attempted {
             Ok(done) => return Ok(done),
             Err(error) => error,
         };
+        if error.is_unclassified() && !has_new_statements {
+            tracing::debug!(%error, "trying again with new statements");
+            retries.add(Transient::Unclassified);
+            has_new_statements = true;
+            continue;
+        }
         // A client that waits is told at once that all connections are busy; a sweep has time.
         let busy = (error.is_busy() && patience > BUSY_PATIENCE).then_some(Transient::Busy);
         let Some(reason) = error.is_transient().or(busy) else { return Err(error) };
