@@ -5,7 +5,7 @@ use std::process::Command;
 
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use callsweep_api::auth::canonical::WireRequest;
-use callsweep_api::auth::{self, Keys};
+use callsweep_api::auth::{self, Keys, Origin};
 use callsweep_api::call::body::DeleteCall;
 use callsweep_core::settings::{All, ApiSettings, KeySettings, Vdns};
 use chrono::DateTime;
@@ -70,7 +70,7 @@ pub(crate) fn work(work: Work, calls: u32) -> Result<(), Failure> {
     let request = WireRequest { headers: &headers, ..request };
     for _ in 0..calls {
         match work {
-            Work::Signature => drop(black_box(keys.verify(black_box(request), None, now)?)),
+            Work::Signature => drop(black_box(keys.verify(black_box(request), Origin::default(), now)?)),
             Work::Body => drop(black_box(DeleteCall::parse(black_box(body))?)),
         }
     }

@@ -6,9 +6,11 @@ use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 
+use actix_web::http::header::HeaderValue;
 use callsweep_core::campaign::VdnId;
 use callsweep_core::settings::{ApiSettings, KeySettings, Vdns};
 use chrono::{DateTime, TimeDelta, Utc};
+use data_encoding::HEXLOWER_PERMISSIVE;
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -22,6 +24,7 @@ pub struct Key {
     pub(super) secrets: Secrets,
     vdns: Vdns,
     addresses: Vec<IpNet>,
+    certificate: Option<Fingerprint>,
     pub(super) expires: Option<DateTime<Utc>>,
 }
 
@@ -40,6 +43,25 @@ impl Key {
     pub(super) fn may_call_from(&self, address: Option<IpAddr>) -> bool {
         let listed = |address: IpAddr| self.addresses.iter().any(|network| network.contains(&address.to_canonical()));
         self.addresses.is_empty() || address.is_some_and(listed)
+    }
+}
+
+impl Key {
+    /// Whether the client's certificate is the one that the key is bound to.
+    pub(super) fn may_call_by(&self, certificate: Option<&Fingerprint>) -> bool {
+        self.certificate.as_ref().is_none_or(|bound| certificate == Some(bound))
+    }
+}
+
+/// SHA-256 of a certificate's DER.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl Fingerprint {
+    /// As `openssl x509 -fingerprint -sha256` prints it; colons and letter case do not count.
+    fn parse(text: &str) -> Option<Self> {
+        let digits: String = text.chars().filter(|c| *c != ':').collect();
+        Some(Self(HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?.try_into().ok()?))
     }
 }
 
@@ -72,6 +94,8 @@ pub struct Keys {
     pub(super) window: TimeDelta,
     /// Headers that a client may sign.
     pub(super) max_signed_headers: usize,
+    /// Names of this server, in lower case. Empty: any.
+    hosts: Vec<String>,
 }
 
 /// Why the keys of the settings cannot be used.
@@ -114,13 +138,24 @@ impl Keys {
         }
         let window = TimeDelta::minutes(settings.signature_window_minutes.into());
         let max_signed_headers = settings.max_signed_headers;
-        Ok(Self { by_access_key, nobody: Secrets::of_nobody(), window, max_signed_headers })
+        let hosts = settings.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        Ok(Self { by_access_key, nobody: Secrets::of_nobody(), window, max_signed_headers, hosts })
     }
 
     /// How many keys there are.
     #[must_use]
     pub fn count(&self) -> usize {
         self.by_access_key.len()
+    }
+
+    /// Whether a request was signed for this server, and not for another that knows the same key.
+    pub(super) fn is_ours(&self, host: Option<&HeaderValue>) -> bool {
+        let Some(host) = host.and_then(|host| host.to_str().ok()) else { return self.hosts.is_empty() };
+        let host = host.trim().to_ascii_lowercase();
+        // An IPv6 address has colons of its own: `[::1]:8080`.
+        let name =
+            host.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map_or(host.as_str(), |(name, _)| name);
+        self.hosts.is_empty() || self.hosts.iter().any(|ours| *ours == host || ours == name)
     }
 
     pub(super) fn find(&self, access_key: &str) -> Option<&Arc<Key>> {
@@ -133,6 +168,9 @@ impl Keys {
     }
 }
 
+/// The length of `purge_run.actor`, where it is written down who called.
+const ACCESS_KEY_MAX_CHARS: usize = 100;
+
 /// A member and what is wrong with it.
 type Wrong = (&'static str, String);
 
@@ -140,6 +178,18 @@ fn parse(settings: &KeySettings, max_rows: Option<NonZeroU64>) -> Result<Key, Wr
     if settings.access_key.is_empty() {
         return Err(("access_key", "is empty".to_owned()));
     }
+    if settings.access_key.chars().count() > ACCESS_KEY_MAX_CHARS {
+        return Err(("access_key", format!("is longer than {ACCESS_KEY_MAX_CHARS} characters")));
+    }
+    let certificate = match &settings.client_certificate {
+        None => None,
+        Some(text) => Some(Fingerprint::parse(text).ok_or_else(|| {
+            (
+                "client_certificate",
+                "must be SHA-256 in hexadecimal: openssl x509 -noout -fingerprint -sha256".to_owned(),
+            )
+        })?),
+    };
     let KeySettings { secret_key, secret_key_file, secret_key_env, .. } = settings;
     let names = ["secret_key", "secret_key_file", "secret_key_env"];
     let current = secret(names, secret_key.as_ref(), secret_key_file.as_deref(), secret_key_env.as_deref())?;
@@ -158,6 +208,7 @@ fn parse(settings: &KeySettings, max_rows: Option<NonZeroU64>) -> Result<Key, Wr
         secrets,
         vdns: settings.vdns.clone(),
         addresses: settings.addresses.clone(),
+        certificate,
         expires: settings.expires,
     })
 }
@@ -227,6 +278,7 @@ mod tests {
             ("secret_key_file = \"/no/such/file\"", "key number 2: secret_key_file /no/such/file cannot be read"),
             ("secret_key_env = \"CS_NOT_SET\"", "key number 2: secret_key_env CS_NOT_SET is not set"),
             ("secret_key = \"s\"\nprevious_secret_key = \"\"", "key number 2: previous_secret_key is empty"),
+            ("secret_key = \"s\"\nclient_certificate = \"ab:cd\"", "key number 2: client_certificate must be SHA-256"),
         ];
         for (members, expected) in cases {
             let error = Keys::new(&settings(&(good.to_owned() + &key(members)))).unwrap_err().to_string();
@@ -253,12 +305,41 @@ mod tests {
     }
 
     #[test]
+    fn an_access_key_fits_the_ledger() {
+        let of = |chars: usize| {
+            let keys = vec![KeySettings::new("é".repeat(chars), "s", callsweep_core::settings::Vdns::Some(Vec::new()))];
+            Keys::new(&ApiSettings { keys, ..ApiSettings::default() }).map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert_eq!(of(100), Ok(()));
+        assert!(of(101).unwrap_err().contains("key number 1: access_key is longer than 100 characters"));
+    }
+
+    #[test]
+    fn a_host_is_compared_without_letter_case_and_with_a_port_only_where_one_is_given() {
+        let keys = |hosts: &[&str]| {
+            let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+            let keys = vec![KeySettings::new("a", "s", callsweep_core::settings::Vdns::Some(Vec::new()))];
+            Keys::new(&ApiSettings { hosts, keys, ..ApiSettings::default() }).unwrap()
+        };
+        let is_ours = |hosts: &[&str], host: &str| keys(hosts).is_ours(Some(&HeaderValue::from_str(host).unwrap()));
+        assert!(is_ours(&[], "any.example") && keys(&[]).is_ours(None));
+        assert!(is_ours(&["Prod.example"], "prod.EXAMPLE:8443") && is_ours(&["[::1]"], "[::1]:80"));
+        assert!(is_ours(&["a.example", "b.example:8080"], "b.example:8080"));
+        for (ours, theirs) in [("prod.example", "staging.example"), ("b.example:8080", "b.example"), ("[::1]", "[::2]")]
+        {
+            assert!(!is_ours(&[ours], theirs), "{ours} {theirs}");
+        }
+        assert!(!keys(&["a.example"]).is_ours(None));
+    }
+
+    #[test]
     fn addresses_are_networks_and_mapped_ones_count_as_what_they_stand_for() {
-        let keys = "secret_key = \"s\"\nexpires = 2030-01-01T00:00:00+01:00\naddresses = [\"10.0.0.0/8\", \"::1/128\"]";
+        let keys = "secret_key = \"s\"\nexpires = 2030-01-01T00:00:00+01:00\naddresses = [\"10.0.0.0/8\", \"::1\", \"::ffff:172.16.0.0/108\"]";
         let keys = Keys::new(&settings(&key(keys))).unwrap();
         let key = keys.find("a").unwrap();
         let may = |address: &str| key.may_call_from(Some(address.parse().unwrap()));
         assert!(may("10.1.2.3") && may("::ffff:10.1.2.3") && may("::1"));
+        assert!(may("172.16.5.6") && may("::ffff:172.16.5.6") && !may("172.32.0.1"));
         assert!(!may("11.0.0.1") && !may("::2") && !key.may_call_from(None));
         assert_eq!(key.expires.unwrap().to_rfc3339(), "2029-12-31T23:00:00+00:00");
     }

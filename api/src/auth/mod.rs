@@ -2,13 +2,14 @@
 
 pub mod authorization;
 pub mod canonical;
+pub mod client_address;
 mod keys;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName};
 use callsweep_core::settings::ApiSettings;
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
@@ -16,7 +17,7 @@ use subtle::ConstantTimeEq;
 
 use authorization::{Authorization, Malformed, SignedHeaders};
 use canonical::{HeaderProblem, WireRequest, canonical_requests, signature, signing_key};
-pub use keys::{Key, Keys, KeysError};
+pub use keys::{Fingerprint, Key, Keys, KeysError};
 
 /// Who sent a request.
 #[derive(Debug)]
@@ -36,15 +37,24 @@ impl Caller<'_> {
     }
 }
 
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Origin {
+    /// The client's address, as far as proxies are trusted.
+    pub address: Option<IpAddr>,
+    /// The certificate that the connection was made with.
+    pub certificate: Option<Fingerprint>,
+}
+
 impl Keys {
-    /// Finds out who signed a request that came from `address`.
+    /// Finds out who signed a request that came from `origin`.
     ///
     /// # Errors
     /// Why nobody can be taken for its sender: for the log, never for the client.
     pub fn verify<'r>(
         &self,
         request: WireRequest<'r>,
-        address: Option<IpAddr>,
+        origin: Origin,
         now: DateTime<Utc>,
     ) -> Result<Caller<'r>, Refusal> {
         let authorization = Authorization::parse(single_authorization(request.headers)?, self.max_signed_headers)?;
@@ -66,8 +76,14 @@ impl Keys {
         }
         // The rest comes after the signature, so that the log can tell a wrong clock from a wrong signature, and
         // nobody but the key's owner learns by time what is wrong.
-        if !key.may_call_from(address) {
+        if !self.is_ours(request.headers.get(HOST)) {
+            return Err(Refusal::Host);
+        }
+        if !key.may_call_from(origin.address) {
             return Err(Refusal::Address);
+        }
+        if !key.may_call_by(origin.certificate.as_ref()) {
+            return Err(Refusal::Certificate);
         }
         if key.expires.is_some_and(|expires| now >= expires) {
             return Err(Refusal::Expired);
@@ -117,6 +133,12 @@ pub enum Refusal {
     /// Signed well, from an address outside the key's list.
     #[error("the signature fits, but the client's address is not in the key's list (addresses)")]
     Address,
+    /// Signed for another server.
+    #[error("the signature fits, but its Host is not a name of this server (api.hosts)")]
+    Host,
+    /// Signed well, without the certificate of the key's client.
+    #[error("the signature fits, but the connection is not made with the key's certificate (client_certificate)")]
+    Certificate,
     /// Signed well, too late.
     #[error("the signature fits, but the key has expired (expires)")]
     Expired,
@@ -143,6 +165,8 @@ impl Refusal {
             Self::UnknownKey => "unknown_key",
             Self::Signature => "signature",
             Self::Address => "address",
+            Self::Host => "host",
+            Self::Certificate => "certificate",
             Self::Expired => "expired",
             Self::Clock { .. } => "clock",
         }

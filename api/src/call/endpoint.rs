@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 
 use crate::auth::Keys;
 use crate::execution::Executor;
@@ -25,6 +26,8 @@ pub struct Endpoint {
     pub max_body: usize,
     /// Bytes that the headers may have.
     pub max_headers: usize,
+    /// The proxies whose X-Forwarded-For counts.
+    pub trusted_proxies: Vec<IpNet>,
     /// Bytes that path and query may have.
     pub max_uri: usize,
     /// How long a body may take to arrive.

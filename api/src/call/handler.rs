@@ -1,5 +1,7 @@
 //! The call itself: each step of the contract's order (section 2) in one line, first failure wins.
 
+use std::net::IpAddr;
+
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use callsweep_core::bounds::Bounds;
@@ -14,8 +16,9 @@ use super::endpoint::Endpoint;
 use super::idempotency_key::{self, IdempotencyKeyProblem};
 use super::outcome::answer_to;
 use super::request::{ROUTE, check_content_type, check_headers, check_uri, decoded, no_such_route, read_body, route};
-use crate::auth::Caller;
 use crate::auth::canonical::WireRequest;
+use crate::auth::client_address::client_address;
+use crate::auth::{Caller, Fingerprint, Origin};
 use crate::execution::{Job, RequestOutcome};
 use crate::limits::OverLimit;
 use crate::limits::connections::ActiveRequest;
@@ -38,7 +41,8 @@ async fn execute_call(
     endpoint: &web::Data<Endpoint>,
     log: &mut AccessLog,
 ) -> Result<Answer, Answer> {
-    let address = request.peer_addr().map(|address| address.ip());
+    let peer = request.peer_addr().map(|address| address.ip());
+    let address = client_address(peer, request.headers(), &endpoint.trusted_proxies);
     if let Some(address) = address {
         endpoint.rate_limits.take_by_address(address).map_err(|over| over_limit(over, log))?;
     }
@@ -51,7 +55,7 @@ async fn execute_call(
     }
     check_content_type(request)?;
     let body = read_body(request, payload, endpoint.max_body, endpoint.body_timeout).await?;
-    let caller = authenticate(request, &body, endpoint, log)?;
+    let caller = authenticate(request, &body, address, endpoint, log)?;
     let key = &caller.key;
     log.access_key = Some(key.access_key.clone());
     log.by_previous_secret = caller.by_previous_secret;
@@ -125,6 +129,7 @@ fn over_limit(over: OverLimit, log: &AccessLog) -> Answer {
 fn authenticate<'r>(
     request: &'r HttpRequest,
     body: &'r [u8],
+    address: Option<IpAddr>,
     endpoint: &Endpoint,
     log: &mut AccessLog,
 ) -> Result<Caller<'r>, Answer> {
@@ -135,8 +140,8 @@ fn authenticate<'r>(
         headers: request.headers(),
         body,
     };
-    let address = request.peer_addr().map(|address| address.ip());
-    endpoint.keys.load().verify(wire, address, endpoint.executor.engine().store.clock().now()).map_err(|refusal| {
+    let origin = Origin { address, certificate: request.conn_data::<Fingerprint>().copied() };
+    endpoint.keys.load().verify(wire, origin, endpoint.executor.engine().store.clock().now()).map_err(|refusal| {
         log.unauthorized(&refusal);
         // Never which part was wrong (contract, section 2).
         Answer::refusal(StatusCode::UNAUTHORIZED, "Authorization: not accepted", "Authorization：未通过认证")

@@ -11,12 +11,13 @@ use std::process::ExitCode;
 
 use actix_web::rt::System;
 use callsweep_core::clock::Clock;
-use callsweep_core::settings::{ApiSettings, Settings};
+use callsweep_core::settings::{ApiSettings, Settings, warnings};
 use callsweep_core::store::Store;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::warn;
 
 use self::client::ClientCall;
 use self::diagnosis::diagnose;
@@ -127,6 +128,9 @@ pub(crate) type Failure = Box<dyn std::error::Error>;
 fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let settings = Settings::load(args.config.as_deref())?;
     let _telemetry = telemetry::init(&settings.api)?;
+    for warning in warnings(&settings, args.config.as_deref(), Clock::system().now()) {
+        warn!("{warning}");
+    }
     System::new().block_on(async {
         let stop = stop_signals()?;
         let hangup = signal(SignalKind::hangup())?;

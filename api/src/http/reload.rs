@@ -45,6 +45,7 @@ impl Reload {
     fn tls(&self) {
         let Some(tls) = &self.tls else { return };
         let read = tls.reload();
+        self.endpoint.metrics.certificate_until(tls.expires());
         self.endpoint.metrics.reloaded("tls", read.is_ok());
         match read {
             Ok(()) => info!("the certificate was read again"),

@@ -7,6 +7,8 @@ use std::time::Duration;
 use std::{io, thread};
 
 use actix_web::dev::Server;
+use actix_web::http::header::{STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS};
+use actix_web::middleware::DefaultHeaders;
 use actix_web::{App, HttpServer, web};
 use arc_swap::ArcSwap;
 use callsweep_core::engine::Engine;
@@ -87,6 +89,7 @@ fn endpoint(settings: &Settings, store: Store, metrics: Metrics) -> Result<Endpo
         max_body: api.max_body,
         max_headers: api.max_headers,
         max_uri: api.max_uri,
+        trusted_proxies: api.trusted_proxies.clone(),
         body_timeout: api.body_timeout,
     })
 }
@@ -108,8 +111,12 @@ fn serve_api(
     let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let seats = endpoint.executor.seat_count().get();
     let docs = settings.docs;
+    let has_tls = tls.is_some();
     let server = HttpServer::new(move || {
-        let app = App::new().app_data(endpoint.clone()).default_service(web::to(handler::handle));
+        let headers = DefaultHeaders::new().add((X_CONTENT_TYPE_OPTIONS, "nosniff"));
+        // A browser must not hear it over plain HTTP (RFC 6797, section 7.2).
+        let headers = if has_tls { headers.add((STRICT_TRANSPORT_SECURITY, ONE_YEAR)) } else { headers };
+        let app = App::new().wrap(headers).app_data(endpoint.clone()).default_service(web::to(handler::handle));
         if docs { app.configure(page::routes) } else { app }
     })
     .on_connect(move |io, data| connections.add(io, data))
@@ -136,6 +143,9 @@ fn serve_api(
     let address = server.addrs()[0];
     Ok((server.run(), address))
 }
+
+/// How long a browser keeps to HTTPS after it has been here.
+const ONE_YEAR: &str = "max-age=31536000";
 
 fn serve_ops(
     settings: &ApiSettings,
@@ -174,6 +184,7 @@ impl Application {
         let tls = settings.api.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
         let health = web::Data::new(Health::new(&settings.database, store.clock().clone())?);
         let (metrics, registry) = Metrics::new();
+        metrics.certificate_until(tls.as_deref().and_then(Tls::expires));
         let endpoint = web::Data::new(endpoint(settings, store, metrics)?);
         let connections = Arc::new(Connections::new(settings.api.keep_alive + settings.api.header_timeout));
         let (api, address) = serve_api(&settings.api, endpoint.clone(), tls.as_deref(), connections.clone())?;

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use callsweep_core::settings::TlsSettings;
+use callsweep_core::settings::{TlsSettings, certificate_expiry};
+use chrono::{DateTime, Utc};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
@@ -104,6 +105,12 @@ impl Tls {
         }
         self.identity.0.store(Arc::new(identity));
         Ok(())
+    }
+
+    /// When the server's certificate ends, as the file says.
+    #[must_use]
+    pub fn expires(&self) -> Option<DateTime<Utc>> {
+        certificate_expiry(&self.settings.cert)
     }
 
     /// Whether a file has changed since they were last read.

@@ -14,6 +14,9 @@ use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::HttpRequest;
 use actix_web::dev::Extensions;
 use actix_web::rt::net;
+use sha2::{Digest as _, Sha256};
+
+use crate::auth::Fingerprint;
 
 /// The connections of a server.
 #[derive(Debug)]
@@ -48,6 +51,13 @@ impl Connections {
     pub(crate) fn add(&self, io: &dyn Any, data: &mut Extensions) {
         let plain = || io.downcast_ref::<net::TcpStream>();
         let tls = || io.downcast_ref::<TlsStream<net::TcpStream>>().map(|stream| stream.get_ref().0);
+        let certificate = io.downcast_ref::<TlsStream<net::TcpStream>>().and_then(|stream| {
+            let shown = stream.get_ref().1.peer_certificates()?.first()?;
+            Some(Fingerprint(Sha256::digest(shown).into()))
+        });
+        if let Some(certificate) = certificate {
+            data.insert(certificate);
+        }
         // Without a second handle, as at the limit of open files, it is not watched.
         let Some(Ok(socket)) = plain().or_else(tls).map(|stream| stream.as_fd().try_clone_to_owned()) else { return };
         let idle_since = AtomicU64::new(millis(self.epoch.elapsed()));

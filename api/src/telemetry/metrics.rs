@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use callsweep_core::run::Counts;
 use callsweep_core::store::PoolUse;
+use chrono::{DateTime, Utc};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -29,6 +30,7 @@ pub struct Metrics {
     pool_size: Gauge,
     waiting: Gauge,
     waiting_for_share: Gauge,
+    certificate_until: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -86,6 +88,7 @@ impl Metrics {
             pool_size: Gauge::default(),
             waiting: Gauge::default(),
             waiting_for_share: Gauge::default(),
+            certificate_until: Gauge::default(),
         };
         let mut registry = Registry::with_prefix("callsweep");
         let m = metrics.clone();
@@ -110,6 +113,11 @@ impl Metrics {
             "key_connections_waiting",
             "Requests that wait because their key uses its share of the database connections",
             m.waiting_for_share,
+        );
+        registry.register(
+            "tls_certificate_expiry_timestamp_seconds",
+            "When the server's certificate ends, in Unix time; 0 without TLS",
+            m.certificate_until,
         );
         (metrics, registry)
     }
@@ -136,6 +144,11 @@ impl Metrics {
     /// Counts a 429.
     pub fn limited(&self, limit: &'static str) {
         self.limited.get_or_create(&LimitLabels { limit }).inc();
+    }
+
+    /// Notes when the server's certificate ends.
+    pub fn certificate_until(&self, end: Option<DateTime<Utc>>) {
+        self.certificate_until.set(end.map_or(0, |end| end.timestamp()));
     }
 
     /// Counts a reload.

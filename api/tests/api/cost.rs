@@ -4,7 +4,7 @@ use std::fs;
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use callsweep_api::auth::canonical::WireRequest;
-use callsweep_api::auth::{Keys, Refusal};
+use callsweep_api::auth::{Keys, Origin, Refusal};
 use callsweep_core::settings::{All, ApiSettings, KeySettings, Vdns};
 use chrono::{DateTime, Utc};
 
@@ -41,7 +41,7 @@ impl Attack {
             headers: &self.headers,
             body: &self.body,
         };
-        keys.verify(request, None, now).expect_err("it is not signed")
+        keys.verify(request, Origin::default(), now).expect_err("it is not signed")
     }
 
     /// Nanoseconds of CPU time that one refusal takes: the least of several batches.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use callsweep_api::auth::authorization::{Authorization, SignedHeaders};
 use callsweep_api::auth::canonical::{WireRequest, canonical_requests};
-use callsweep_api::auth::{Keys, sign};
+use callsweep_api::auth::{Keys, Origin, sign};
 use callsweep_api::call::answer::Answer;
 use callsweep_api::call::body::DeleteCall;
 use callsweep_core::invalid::{InvalidParameter, Problem};
@@ -78,7 +78,7 @@ fn authorization_and_its_canonical_request() {
             headers.insert(CONTENT_TYPE, value.clone());
             headers.insert(AUTHORIZATION, value);
             let request = WireRequest { method: "POST", path: &path, query: Some(&query), headers: &headers, body };
-            assert!(keys.verify(request, None, now).is_err(), "let in without a signature");
+            assert!(keys.verify(request, Origin::default(), now).is_err(), "let in without a signature");
 
             let names = "content-type;host";
             for candidate in canonical_requests(request, &SignedHeaders::parse(names, 2).unwrap()).unwrap() {
@@ -91,10 +91,10 @@ fn authorization_and_its_canonical_request() {
             let mut headers = headers.clone();
             headers.insert(AUTHORIZATION, signed.authorization.parse().unwrap());
             let request = WireRequest { headers: &headers, ..request };
-            assert!(keys.verify(request, None, now).is_ok(), "not let in with a signature");
+            assert!(keys.verify(request, Origin::default(), now).is_ok(), "not let in with a signature");
             let longer = [body.as_slice(), b" "].concat();
             assert!(
-                keys.verify(WireRequest { body: &longer, ..request }, None, now).is_err(),
+                keys.verify(WireRequest { body: &longer, ..request }, Origin::default(), now).is_err(),
                 "let in with another body"
             );
         });

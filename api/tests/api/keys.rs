@@ -1,7 +1,9 @@
 //! Keys: two secrets, networks, expiry, and a change while the server runs.
 
 use callsweep_core::clock::Clock;
-use callsweep_testkit::on_each_backend;
+use callsweep_core::store::Backend;
+use callsweep_core::store::runs::{self, RunFilter};
+use callsweep_testkit::{TestDatabase, on_each_backend};
 
 use crate::http;
 use crate::process::{Running, key, program, write_settings};
@@ -79,4 +81,37 @@ on_each_backend! {
         assert_eq!(server.wait().code(), Some(0));
         assert!(server.log.contains("those from before stay") && server.log.contains("vdn"), "{}", server.log);
     }
+}
+
+#[test]
+fn a_request_that_was_signed_for_another_server_is_refused() {
+    let server = TestServer::start_with(&TestDatabase::new(Backend::Sqlite), |settings| {
+        settings.api.hosts = vec!["callsweep.example".to_owned()];
+    });
+    let for_host = |host: &str| {
+        let call = Call::new(r#"{"sessionId":"nobody"}"#).without("Host");
+        call.header("Host", host).sign_with(|signer| signer.signed_headers = "content-type;host".to_owned())
+    };
+    assert_eq!(server.send(&for_host("callsweep.example:8443")).status, 200);
+    assert_eq!(server.send(&for_host("staging.example")).status, 401);
+    assert_eq!(server.metric("callsweep_auth_failures_total{reason=\"host\"}"), 1);
+}
+
+#[test]
+fn the_address_of_a_key_is_the_client_s_behind_a_trusted_proxy_alone() {
+    let start = |trusted: &[&str]| {
+        let trusted = trusted.iter().map(|network| network.parse().unwrap()).collect();
+        TestServer::start_with(&TestDatabase::new(Backend::Sqlite), |settings| {
+            settings.api.trusted_proxies = trusted;
+            settings.api.keys[0].addresses = vec!["203.0.113.9/32".parse().unwrap()];
+        })
+    };
+    let call = |forwarded: &str| Call::new(r#"{"sessionId":"nobody"}"#).header("X-Forwarded-For", forwarded);
+    let (behind, exposed) = (start(&["127.0.0.0/8"]), start(&[]));
+    assert_eq!(behind.send(&call("198.51.100.1, 203.0.113.9")).status, 200);
+    assert_eq!(behind.send(&call("203.0.113.9, 198.51.100.1")).status, 401, "the client wrote the first one");
+    assert_eq!(exposed.send(&call("203.0.113.9")).status, 401, "nobody is trusted");
+    let all = RunFilter::default();
+    let run = runs::list(&mut behind.store.connection().unwrap(), &all).unwrap().remove(0);
+    assert_eq!(run.client_address.as_deref(), Some("203.0.113.9"));
 }

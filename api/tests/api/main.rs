@@ -18,6 +18,7 @@ mod metrics;
 mod openapi;
 mod precedence;
 mod process;
+mod proxies;
 mod removal;
 mod replay;
 mod secrets;

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use callsweep_core::settings::TlsSettings;
 use callsweep_core::store::Backend;
 use callsweep_testkit::TestDatabase;
+use chrono::DateTime;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use sha2::{Digest as _, Sha256};
 
 use crate::http::{self, Response};
 use crate::process::{Running, key, program, write_settings};
@@ -168,6 +170,44 @@ fn clients_need_a_certificate_where_roots_for_them_are_given() {
     files.write_client_ca(&others);
     eventually("the new roots are taken", || answer(&theirs) == Some(200));
     assert_eq!((answer(&nobody), answer(&ours)), (None, None), "nor by a session from before");
+}
+
+#[test]
+fn a_key_can_be_bound_to_the_certificate_of_its_client() {
+    let (root, clients) = (Authority::new(), Authority::new());
+    let (ours, others) = (clients.identity(), clients.identity());
+    let der = CertificateDer::from_pem_slice(ours.cert.as_bytes()).unwrap();
+    let digest: Vec<String> = Sha256::digest(&der).iter().map(|byte| format!("{byte:02X}")).collect();
+    let files = Files::new(&root.identity(), Some(&clients));
+    let settings = files.settings.clone();
+    let server = TestServer::start_with(&TestDatabase::new(Backend::Sqlite), |all| {
+        all.api.tls = Some(settings);
+        all.api.keys[0].client_certificate = Some(digest.join(":"));
+    });
+    let answer =
+        |identity| exchange(connect(server.address, &client(&root, Some(identity))).unwrap(), &call()).unwrap();
+    assert_eq!((answer(&ours).status, answer(&others).status), (200, 401));
+    assert_eq!(server.metric("callsweep_auth_failures_total{reason=\"certificate\"}"), 1);
+}
+
+#[test]
+fn browsers_are_told_to_keep_to_https_and_to_the_content_type() {
+    let root = Authority::new();
+    let server = Files::new(&root.identity(), None).serve();
+    let answer = exchange(connect(server.address, &client(&root, None)).unwrap(), &call()).unwrap();
+    assert_eq!(answer.header("strict-transport-security"), Some("max-age=31536000"));
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    // rcgen's certificates end with the year 4095.
+    let until = DateTime::parse_from_rfc3339("4096-01-01T00:00:00Z").unwrap().timestamp();
+    let told = server.metric("callsweep_tls_certificate_expiry_timestamp_seconds");
+    assert_eq!(i64::try_from(told).unwrap(), until);
+
+    let plain = TestServer::start(&TestDatabase::new(Backend::Sqlite));
+    let answer = plain.send(&call());
+    assert_eq!(
+        (answer.header("strict-transport-security"), answer.header("x-content-type-options")),
+        (None, Some("nosniff"))
+    );
 }
 
 #[test]

@@ -57,6 +57,12 @@ pub struct ApiSettings {
     pub log_format: LogFormat,
     /// Where traces are sent, by OTLP over HTTP: needs a binary with the feature `otlp`.
     pub otlp_endpoint: Option<String>,
+    /// The proxies whose X-Forwarded-For says where a client is. Empty: none.
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// The names by which clients call this server: the Host that they sign must be one of them. A name without a port
+    /// stands for every port. Empty: any.
+    pub hosts: Vec<String>,
     /// `[api.tls]`
     pub tls: Option<TlsSettings>,
     /// `[api.limits]`
@@ -90,6 +96,8 @@ impl Default for ApiSettings {
             keep_alive: Duration::from_secs(15),
             log_format: LogFormat::Auto,
             otlp_endpoint: None,
+            trusted_proxies: Vec::new(),
+            hosts: Vec::new(),
             tls: None,
             limits: LimitSettings::default(),
             docs: false,
@@ -183,6 +191,8 @@ pub struct KeySettings {
     /// The networks that it may call from. Empty: from anywhere.
     #[serde(default, deserialize_with = "networks")]
     pub addresses: Vec<IpNet>,
+    /// SHA-256 of the certificate that its client must show, in hexadecimal, with or without colons.
+    pub client_certificate: Option<String>,
     /// From then on it is refused.
     #[serde(default, deserialize_with = "time")]
     pub expires: Option<DateTime<Utc>>,
@@ -204,6 +214,7 @@ impl KeySettings {
             previous_secret_key_env: None,
             vdns,
             addresses: Vec::new(),
+            client_certificate: None,
             expires: None,
             max_rows: None,
         }

@@ -6,6 +6,7 @@ mod mistake;
 mod source;
 mod sweep;
 mod throttle;
+mod warnings;
 mod worker;
 
 use std::fmt;
@@ -23,6 +24,7 @@ pub use api::{All, ApiSettings, KeySettings, LimitSettings, LogFormat, TlsSettin
 pub use mistake::Mistake;
 pub use sweep::{Allow, Campaigns, Policy, PolicyPace};
 pub use throttle::ThrottleSettings;
+pub use warnings::{certificate_expiry, warnings};
 pub use worker::WorkerSettings;
 
 /// The file that is read when no other is named.

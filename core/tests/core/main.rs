@@ -1,6 +1,7 @@
 //! Tests of the rules and the store against real databases. See `docs/architecture/testing.md`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod access;
 mod backlog;
 mod columns;
 mod conformance;

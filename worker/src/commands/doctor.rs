@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use callsweep_core::clock::Clock;
-use callsweep_core::settings::{DEFAULT_FILE, Settings};
+use callsweep_core::settings::{DEFAULT_FILE, Settings, warnings};
 use callsweep_core::store::inspect::{Finding, Verdict, inspect};
 use callsweep_core::store::{Store, StoreError, migrations};
 use serde::Serialize;
@@ -37,6 +37,12 @@ pub(crate) fn run(config: Option<&Path>, format: Format) -> Result<Exit, Failure
     let settings = match Settings::load(config) {
         Ok(settings) => {
             findings.push(found("settings", settings_from(config)));
+            let warned = warnings(&settings, config, Clock::system().now());
+            findings.extend(warned.into_iter().map(|detail| Finding {
+                topic: "security".to_owned(),
+                detail,
+                verdict: Verdict::Warning,
+            }));
             Some(settings)
         }
         Err(error) => {

@@ -76,3 +76,54 @@ fn what_is_not_there_is_a_finding() {
     says(&text, &["ok       settings", "failure  connection", "callsweep.db", "callsweep-worker migrate"]);
     assert!(!worker.dir().join("callsweep.db").exists());
 }
+
+#[test]
+fn what_only_reads_works_on_a_file_that_cannot_be_written_to() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::process::CommandExt as _;
+
+    let db = TestDatabase::new(Backend::Sqlite);
+    let file = db.file().unwrap();
+    let folder = file.parent().unwrap().to_owned();
+    let mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(&file, 0o444);
+    mode(&folder, 0o555);
+    let worker = Worker::on(&db);
+    mode(worker.dir(), 0o755);
+    for words in ["runs", "doctor", "verify"] {
+        let mut command = worker.command(words);
+        if std::fs::metadata(&file).unwrap().uid() == 0 {
+            // Whoever runs as root may write to any file: nobody may not.
+            command.uid(65_534).gid(65_534);
+        }
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert!(output.status.success(), "{words}: {said}");
+        assert!(!said.contains("readonly") && !said.contains("unable to open"), "{words}: {said}");
+    }
+    mode(&folder, 0o755);
+}
+
+#[test]
+fn weak_secrets_and_open_files_are_warned_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let worker = Worker::on(&TestDatabase::new(Backend::Sqlite));
+    let keys = "[[api.keys]]\naccess_key = \"a\"\nsecret_key = \"change me\"\nvdns = \"all\"\nexpires = \"2020-01-01T00:00:00Z\"\n";
+    let file = worker.write("callsweep.toml", keys);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let text = worker.run("doctor").stdout;
+    says(
+        &text,
+        &[
+            "warning  security",
+            "is easy to guess",
+            "openssl rand -base64 32",
+            "has expired",
+            "can be read by every user",
+        ],
+    );
+    assert!(!text.contains("change me"), "{text}");
+}

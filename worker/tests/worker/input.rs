@@ -81,7 +81,7 @@ fn settings_that_cannot_be_read_are_named() {
         (&b"[database\nurl = 1"[..], "callsweep.toml"),
         (b"[database]\nurl = \"sqlite://\xff.db\"", "UTF-8"),
         (b"[database]\nurl = []", "url"),
-        (b"[database]\nurl = \"sqlite://a.db\"\nurl = \"sqlite://b.db\"", "url"),
+        (b"[database]\nurl = \"sqlite://a.db\"\nurl = \"sqlite://b.db\"", "line 3, column 1"),
         (b"[database]\npool_size = 99999999999999999999", "pool_size"),
         (b"[database]\npool_size = -1", "pool_size"),
         (b"[worker]\ntime_zone = \"../../etc/passwd\"", "time_zone"),

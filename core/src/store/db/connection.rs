@@ -1,8 +1,9 @@
 //! Connections to the three databases: which one a URL means, how it is set up, and the pool.
 
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use diesel::connection::{Connection as _, SimpleConnection};
 use diesel::r2d2::R2D2Connection as _;
@@ -12,7 +13,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::backend::Backend;
 use super::catalogue::Catalogue;
 use super::statements;
-use crate::store::db::database_url::{DatabaseUrl, Tls, sqlite_uri};
+use crate::store::db::database_url::{DatabaseUrl, SqliteAccess, Tls, sqlite_uri};
+use crate::store::db::pooler;
 use crate::store::db::{AnyConnection, StoreError};
 
 /// Opens connections for the pool. Diesel's derived `establish` would try each backend in turn and hide the
@@ -83,8 +85,12 @@ impl ConnectionManager {
                 if self.create {
                     create_for_owner(path);
                 }
-                let file = sqlite_uri(path, self.create);
-                SqliteConnection::establish(&file).map(AnyConnection::Sqlite).map_err(failed)
+                let access = SqliteAccess::of(Path::new(path), self.create);
+                let mut conn = SqliteConnection::establish(&sqlite_uri(path, access)).map_err(failed)?;
+                if !access.is_read_only() {
+                    prepare_writing(&mut conn, self.create)?;
+                }
+                Ok(AnyConnection::Sqlite(conn))
             }
             #[cfg(feature = "postgres")]
             Backend::Postgres => {
@@ -107,13 +113,8 @@ impl ConnectionManager {
     /// Settings that every connection needs to keep the promises, whatever the server's defaults are.
     fn prepare(conn: &mut AnyConnection) -> QueryResult<()> {
         match conn.backend() {
-            // Readers and one writer side by side; a commit is on disk when it is reported.
             Backend::Sqlite => {
-                conn.batch_execute(
-                    "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
-                )?;
-                conn.batch_execute(&format!("PRAGMA wal_autocheckpoint = {SQLITE_CHECKPOINT_PAGES}"))?;
-                conn.batch_execute(&format!("PRAGMA cache_size = -{SQLITE_CACHE_KIB}"))
+                conn.batch_execute(&format!("PRAGMA busy_timeout = 5000; PRAGMA cache_size = -{SQLITE_CACHE_KIB}"))
             }
             Backend::Postgres => {
                 conn.batch_execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED")?;
@@ -135,6 +136,17 @@ impl ConnectionManager {
             }
         }
     }
+}
+
+/// Readers and one writer at the same time; a commit is on disk when it is reported.
+fn prepare_writing(conn: &mut SqliteConnection, create: bool) -> QueryResult<()> {
+    conn.batch_execute("PRAGMA busy_timeout = 5000")?;
+    if create {
+        // Only counts before the first table is made: the file can shrink later.
+        conn.batch_execute("PRAGMA auto_vacuum = INCREMENTAL")?;
+    }
+    conn.batch_execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")?;
+    conn.batch_execute(&format!("PRAGMA wal_autocheckpoint = {SQLITE_CHECKPOINT_PAGES}"))
 }
 
 /// Whether the connection is encrypted. MariaDB's library takes `ssl_mode` and does nothing about it.
@@ -165,10 +177,6 @@ impl r2d2::ManageConnection for ConnectionManager {
 
     fn connect(&self) -> Result<AnyConnection, StoreError> {
         let mut conn = self.establish()?;
-        if self.create && self.backend() == Backend::Sqlite {
-            // Only counts before the first table is made: the file can shrink later.
-            conn.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA auto_vacuum = INCREMENTAL")?;
-        }
         Self::prepare(&mut conn)?;
         statements::watch(&mut conn, self.generation.load(Ordering::Relaxed));
         self.catalogue.forget();
@@ -190,23 +198,42 @@ pub(crate) const POOL_WAIT: Duration = Duration::from_secs(5);
 
 pub(crate) fn pool(manager: ConnectionManager, size: u32) -> Result<r2d2::Pool<ConnectionManager>, StoreError> {
     // The first connection is opened here, by hand, so that its error is the driver's own and comes at once.
-    let first = r2d2::ManageConnection::connect(&manager)?;
+    let mut first = r2d2::ManageConnection::connect(&manager)?;
+    // Where a second one cannot be had, the probe is left out: a role may be limited to one connection.
+    if manager.backend() == Backend::Postgres
+        && let Ok(mut second) = r2d2::ManageConnection::connect(&manager)
+    {
+        pooler::refuse_transaction_mode(&mut first, &mut second)?;
+    }
     drop(first);
     let pool = r2d2::Pool::builder()
         .max_size(size)
         .min_idle(Some(0))
         .connection_timeout(POOL_WAIT)
-        .error_handler(Box::new(LogConnectError))
+        .error_handler(Box::<LogConnectError>::default())
         .build_unchecked(manager);
     Ok(pool)
 }
 
-/// r2d2 retries in the background; what failed goes to the log.
-#[derive(Debug)]
-struct LogConnectError;
+/// r2d2 retries in the background; what failed goes to the log. A connection that fails its check is replaced at once and
+/// without end, so that a line for each would fill a disk.
+#[derive(Debug, Default)]
+struct LogConnectError {
+    /// When the last line was written, and how many errors have not been since.
+    last: Mutex<(Option<Instant>, u64)>,
+}
+
+/// Between two lines about connections.
+const LOG_EVERY: Duration = Duration::from_secs(5);
 
 impl r2d2::HandleError<StoreError> for LogConnectError {
     fn handle_error(&self, error: StoreError) {
-        tracing::warn!(%error, "no database connection");
+        let Ok(mut last) = self.last.lock() else { return };
+        if last.0.is_some_and(|at| at.elapsed() < LOG_EVERY) {
+            last.1 += 1;
+            return;
+        }
+        tracing::warn!(%error, not_logged = last.1, "no database connection");
+        *last = (Some(Instant::now()), 0);
     }
 }

@@ -1,6 +1,9 @@
 //! `database.url`: what may be shown of it, and what the drivers are given beyond what it says.
 
 use std::fmt;
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use url::{Host, Position, Url};
@@ -195,10 +198,50 @@ fn ssl_mode(value: &str) -> Result<Tls, StoreError> {
     }
 }
 
+/// How a SQLite file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SqliteAccess {
+    /// Made where it is missing.
+    Create,
+    Write,
+    /// The file cannot be written to, by its permissions or by those of its file system.
+    Read,
+    /// Likewise, and nobody can write: there is no log, and without it SQLite could not open the file at all.
+    ReadImmutable,
+}
+
+impl SqliteAccess {
+    /// What this process may do with a file.
+    pub(crate) fn of(path: &Path, create: bool) -> Self {
+        if create {
+            return Self::Create;
+        }
+        match OpenOptions::new().write(true).open(path) {
+            Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+                let mut log = path.as_os_str().to_owned();
+                log.push("-wal");
+                if Path::new(&log).exists() { Self::Read } else { Self::ReadImmutable }
+            }
+            // A file that is missing: SQLite says so.
+            _ => Self::Write,
+        }
+    }
+
+    pub(crate) fn is_read_only(self) -> bool {
+        matches!(self, Self::Read | Self::ReadImmutable)
+    }
+}
+
 /// A `file:` URI, because only a URI can say that a missing file must not be made.
-pub(crate) fn sqlite_uri(path: &str, create: bool) -> String {
+pub(crate) fn sqlite_uri(path: &str, access: SqliteAccess) -> String {
     let escaped = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    format!("file:{escaped}?mode={}", if create { "rwc" } else { "rw" })
+    let mode = match access {
+        SqliteAccess::Create => "rwc",
+        SqliteAccess::Write => "rw",
+        SqliteAccess::Read => "ro",
+        SqliteAccess::ReadImmutable => "ro&immutable=1",
+    };
+    format!("file:{escaped}?mode={mode}")
 }
 
 /// With what the URL does not say itself.

@@ -28,6 +28,12 @@ pub enum StoreError {
         /// The feature that brings it.
         feature: &'static str,
     },
+    /// A pooler that changes the server's session with each transaction.
+    #[error(
+        "database.url leads to a connection pooler in transaction mode (PgBouncer: pool_mode = transaction), which loses \
+        session settings and prepared statements: set pool_mode = session for this database, or connect to PostgreSQL itself"
+    )]
+    TransactionPooler,
     /// `ssl_mode` asks for TLS, and the server does without.
     #[error(
         "database.url asks for TLS (ssl_mode), and the server at {database} does not encrypt the connection: set ssl_cert and \

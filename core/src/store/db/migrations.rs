@@ -1,7 +1,9 @@
 //! The schema's migrations, built into the binary.
 
 use diesel::connection::SimpleConnection as _;
-use diesel::migration::{Migration, MigrationSource, MigrationVersion};
+use diesel::migration::{Migration, MigrationSource};
+use diesel::sql_types::Text;
+use diesel::{QueryableByName, RunQueryDsl as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::store::db::{AnyConnection, Backend, StoreError};
@@ -39,16 +41,39 @@ macro_rules! on_backend {
 /// # Errors
 /// [`StoreError::SchemaNewer`] when the database has migrations that this binary does not know.
 pub fn pending(conn: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
+    let applied = applied(conn)?;
     on_backend!(conn, |conn, migrations| {
-        let applied = conn.applied_migrations().map_err(failed)?;
         let known = names(&migrations, conn)?;
         let versions: Vec<String> = known.iter().map(|(version, _)| version.clone()).collect();
-        if let Some(has) = applied.iter().map(MigrationVersion::to_string).find(|v| !versions.contains(v)) {
+        if let Some(has) = applied.iter().find(|version| !versions.contains(version)) {
+            let has = has.clone();
             return Err(StoreError::SchemaNewer { has, knows: versions.last().cloned().unwrap_or_default() });
         }
-        let applied: Vec<String> = applied.iter().map(MigrationVersion::to_string).collect();
         Ok(known.into_iter().filter(|(version, _)| !applied.contains(version)).map(|(_, name)| name).collect())
     })
+}
+
+/// The versions that have been run, by SELECT alone: Diesel's own question creates the table, which takes a right that no
+/// program but `migrate` needs, and a database that can be written to.
+fn applied(conn: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        version: String,
+    }
+    let table = match conn.backend() {
+        Backend::Sqlite => "SELECT name AS version FROM sqlite_master WHERE name = '__diesel_schema_migrations'",
+        Backend::Postgres => "SELECT 'there' AS version WHERE to_regclass('__diesel_schema_migrations') IS NOT NULL",
+        Backend::Mysql => {
+            "SELECT 'there' AS version FROM information_schema.tables \
+             WHERE table_schema = DATABASE() AND table_name = '__diesel_schema_migrations'"
+        }
+    };
+    if diesel::sql_query(table).load::<Row>(conn)?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let versions = "SELECT version FROM __diesel_schema_migrations ORDER BY version";
+    Ok(diesel::sql_query(versions).load::<Row>(conn)?.into_iter().map(|row| row.version).collect())
 }
 
 fn names<C: diesel::Connection>(migrations: &EmbeddedMigrations, _of: &C) -> Result<Vec<(String, String)>, StoreError> {

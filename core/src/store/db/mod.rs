@@ -9,6 +9,7 @@ mod database_url;
 mod error;
 pub mod migrations;
 mod pool;
+mod pooler;
 pub(crate) mod retry;
 pub mod schema;
 mod settings;

@@ -126,6 +126,24 @@ pub(crate) fn campaign_rows(conn: &mut AnyConnection, run_id: i64) -> Result<Vec
     Ok(c::table.filter(c::run_id.eq(run_id)).order(c::campaign_id).load(conn)?)
 }
 
+/// What the ledger says to people of a run whose process died.
+const PROCESS_DIED: &str = "its process stopped reporting";
+
+/// The run as [`interrupt_dead`] would write it down, for whoever only reads.
+#[must_use]
+pub fn as_seen_at(now: NaiveDateTime, run: Run) -> Run {
+    if !run.state.is_active() || run.heartbeat_at >= now - DEAD_AFTER {
+        return run;
+    }
+    Run {
+        state: RunState::Interrupted,
+        outcome_code: Some(OutcomeCode::ProcessDied),
+        stop_reason: Some(PROCESS_DIED.to_owned()),
+        throttled_by: None,
+        ..run
+    }
+}
+
 /// Writes down that runs whose process died are interrupted. Says how many there were.
 ///
 /// # Errors
@@ -135,7 +153,7 @@ pub fn interrupt_dead(conn: &mut AnyConnection, now: NaiveDateTime) -> Result<us
     let interrupted = (
         purge_run::state.eq(RunState::Interrupted),
         purge_run::outcome_code.eq(OutcomeCode::ProcessDied),
-        purge_run::stop_reason.eq("its process stopped reporting"),
+        purge_run::stop_reason.eq(PROCESS_DIED),
         purge_run::throttled_by.eq(None::<String>),
     );
     Ok(diesel::update(purge_run::table.filter(dead)).set(interrupted).execute(conn)?)

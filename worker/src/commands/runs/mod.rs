@@ -23,7 +23,6 @@ pub(crate) fn run(args: &RunsArgs, settings: &Settings, format: Format, stop: &S
     let store = database::open(settings)?;
     let mut conn = store.connection()?;
     let now = store.clock().timestamp();
-    runs::interrupt_dead(&mut conn, now)?;
     let Some(id) = args.id else {
         let since = args.since.map(|since| since.resolve(now)).transpose().map_err(Failure::usage)?;
         let filter = RunFilter {
@@ -36,7 +35,8 @@ pub(crate) fn run(args: &RunsArgs, settings: &Settings, format: Format, stop: &S
             since,
             limit: args.limit,
         };
-        output::print(format, &Runs(runs::list(&mut conn, &filter)?))?;
+        let listed = runs::list(&mut conn, &filter)?.into_iter().map(|run| runs::as_seen_at(now, run));
+        output::print(format, &Runs(listed.collect()))?;
         return Ok(Exit::Done);
     };
     let find = |conn: &mut AnyConnection| -> Result<Run, Failure> {
@@ -44,8 +44,9 @@ pub(crate) fn run(args: &RunsArgs, settings: &Settings, format: Format, stop: &S
             Failure::usage(format_args!("run {id} is not in the ledger. `runs` without an id lists the newest"))
         })
     };
-    let found = find(&mut conn)?;
     if let Some(action) = args.action {
+        runs::interrupt_dead(&mut conn, now)?;
+        let found = find(&mut conn)?;
         if args.wait && action == RunAction::Set {
             return Err(Failure::usage("--wait goes with pause, resume and cancel: a run does not report its pace"));
         }
@@ -54,7 +55,7 @@ pub(crate) fn run(args: &RunsArgs, settings: &Settings, format: Format, stop: &S
             request::wait(&store, find, action, stop)?;
         }
     }
-    let run = find(&mut conn)?;
+    let run = runs::as_seen_at(now, find(&mut conn)?);
     let campaigns = runs::campaigns(&mut conn, id)?;
     let pace = controls::read(&mut conn, id)?.pace;
     output::print(format, &OneRun { run, campaigns, pace, requested: args.action })?;
