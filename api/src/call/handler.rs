@@ -142,7 +142,7 @@ fn authenticate<'r>(
     };
     let origin = Origin { address, certificate: request.conn_data::<Fingerprint>().copied() };
     endpoint.keys.load().verify(wire, origin, endpoint.executor.engine().store.clock().now()).map_err(|refusal| {
-        log.unauthorized(&refusal);
+        log.unauthorized(&refusal, request, address);
         // Never which part was wrong (contract, section 2).
         Answer::refusal(StatusCode::UNAUTHORIZED, "Authorization: not accepted", "Authorization：未通过认证")
     })

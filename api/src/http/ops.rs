@@ -59,6 +59,7 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 async fn metrics(endpoint: web::Data<Endpoint>, registry: web::Data<Registry>) -> HttpResponse {
     let executor = &endpoint.executor;
     endpoint.metrics.pool(executor.engine().store.pool_use(), executor.waiting(), executor.waiting_for_share());
+    endpoint.metrics.log_lines_dropped(crate::telemetry::dropped_log_lines());
     let mut body = String::new();
     match text::encode(&mut body, &registry) {
         Ok(()) => HttpResponse::Ok().insert_header((CONTENT_TYPE, OPENMETRICS)).body(body),

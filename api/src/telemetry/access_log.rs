@@ -1,10 +1,11 @@
 //! One log line for each request, and its metrics.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use callsweep_core::campaign::{CampaignId, VdnId};
 use callsweep_core::engine::Error;
 use callsweep_core::engine::{Outcome, PurgeReport};
@@ -13,6 +14,7 @@ use tracing::{Span, debug, error, info, info_span};
 
 use super::metrics::Metrics;
 use super::trace_parent::TraceParent;
+use super::untrusted::{cut, shown};
 use crate::auth::Refusal;
 use crate::limits::OverLimit;
 
@@ -42,8 +44,8 @@ pub struct AccessLog {
     counts: Option<[i64; 5]>,
     /// The run whose answer is given again.
     replay_of: Option<i64>,
-    /// Why a 401 was answered, which the client is not told.
-    refusal: Option<String>,
+    /// What a 401 was answered to, and why, which the client is not told.
+    refusal: Option<Refused>,
     /// HTTP status and result code. `None`: the client closed the connection before the answer.
     answered: Option<(u16, &'static str)>,
 }
@@ -57,7 +59,7 @@ impl AccessLog {
             metrics: metrics.clone(),
             request_id: request_id(request.headers()),
             trace: TraceParent::of(request.headers()),
-            method: request.method().as_str().to_owned(),
+            method: shown(request.method().as_str().as_bytes(), MAX_METHOD),
             started: Instant::now(),
             route: None,
             access_key: None,
@@ -99,9 +101,13 @@ impl AccessLog {
     }
 
     /// Why a 401 was answered, which the client is not told.
-    pub fn unauthorized(&mut self, refusal: &Refusal) {
+    pub fn unauthorized(&mut self, refusal: &Refusal, request: &HttpRequest, address: Option<IpAddr>) {
         self.metrics.refused(refusal.label());
-        self.refusal = Some(refusal.to_string());
+        self.refusal = Some(Refused {
+            reason: cut(&refusal.to_string(), MAX_REASON),
+            client_address: address,
+            claimed_key: claimed_key(request.headers()),
+        });
     }
 
     /// Why a 429 was answered.
@@ -156,7 +162,10 @@ impl Drop for AccessLog {
             campaign = self.campaign.map(CampaignId::get),
             run_id,
             replay_of = self.replay_of,
-            reason = self.refusal,
+            reason = self.refusal.as_ref().map(|refused| refused.reason.as_str()),
+            client_address =
+                self.refusal.as_ref().and_then(|refused| refused.client_address).map(tracing::field::display),
+            claimed_key = self.refusal.as_ref().and_then(|refused| refused.claimed_key.as_deref()),
             matched,
             deleted,
             archived,
@@ -165,6 +174,27 @@ impl Drop for AccessLog {
             if self.answered.is_some() { "request" } else { "the client closed the connection" }
         );
     }
+}
+
+/// Who was answered with 401, for whoever looks for attackers or for a client's mistake.
+#[derive(Debug)]
+struct Refused {
+    reason: String,
+    client_address: Option<IpAddr>,
+    /// The access key that the client names. Nobody has proved to have it.
+    claimed_key: Option<String>,
+}
+
+/// Characters of a stranger's text that a line shows: enough to recognise it.
+const MAX_METHOD: usize = 32;
+const MAX_CLAIMED_KEY: usize = 64;
+const MAX_REASON: usize = 256;
+
+/// The access key of an Authorization header that has the five parts. No other part is shown: one is the signature.
+fn claimed_key(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(AUTHORIZATION)?.as_bytes();
+    let mut parts = value.rsplitn(4, |byte| *byte == b'/').skip(3);
+    Some(shown(parts.next()?.strip_prefix(b"auth-v2/")?, MAX_CLAIMED_KEY))
 }
 
 /// The longest id that is taken from a client.

@@ -1,5 +1,6 @@
 //! What `/metrics` tells, in the text format of Prometheus.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use callsweep_core::run::Counts;
@@ -31,6 +32,7 @@ pub struct Metrics {
     waiting: Gauge,
     waiting_for_share: Gauge,
     certificate_until: Gauge,
+    log_lines_dropped: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -89,6 +91,7 @@ impl Metrics {
             waiting: Gauge::default(),
             waiting_for_share: Gauge::default(),
             certificate_until: Gauge::default(),
+            log_lines_dropped: Counter::default(),
         };
         let mut registry = Registry::with_prefix("callsweep");
         let m = metrics.clone();
@@ -119,6 +122,7 @@ impl Metrics {
             "When the server's certificate ends, in Unix time; 0 without TLS",
             m.certificate_until,
         );
+        registry.register("log_lines_dropped", "Log lines dropped because stderr was not read", m.log_lines_dropped);
         (metrics, registry)
     }
 
@@ -164,6 +168,11 @@ impl Metrics {
         self.pool_size.set(pool.size.into());
         self.waiting.set(waiting);
         self.waiting_for_share.set(waiting_for_share);
+    }
+
+    /// Sets the count of log lines that were dropped, which the log's writer keeps.
+    pub fn log_lines_dropped(&self, lines: u64) {
+        self.log_lines_dropped.inner().store(lines, Ordering::Relaxed);
     }
 }
 

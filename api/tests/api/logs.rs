@@ -1,5 +1,7 @@
 //! What the log says, and what it must never say.
 
+use std::collections::HashSet;
+
 use callsweep_core::clock::Clock;
 use callsweep_testkit::on_each_backend;
 
@@ -62,6 +64,52 @@ on_each_backend! {
         let reason = of("late", "request")["reason"].as_str().unwrap();
         assert!(reason.contains("signature_window_minutes"), "{reason}");
         assert_eq!(of("missing", "request")["route"], "none");
+    }
+
+    fn a_401_names_the_address_and_the_claimed_key_and_the_fail2ban_filter_finds_it(db) {
+        let dir = tempfile::tempdir().unwrap();
+        drop(TestServer::start(db));
+        write_settings(dir.path(), db.url(), &key());
+        let mut server = Running::start(program(dir.path(), &[]));
+        let send = |id: &str, call: Call| http::exchange(server.address, &call.header("X-Request-Id", id).to_bytes()).status;
+        let long = "k".repeat(1_000);
+        assert_eq!(send("unknown", Call::new("{}").by(("mallory\u{e9}\"", "x"))), 401);
+        assert_eq!(send("long", Call::new("{}").by((&long, "x"))), 401);
+        assert_eq!(send("none", Call::new("{}").unsigned()), 401);
+        assert_eq!(send("found", Call::new("{}").unsigned().path("/")), 404);
+        // An id that imitates the fields of a 401.
+        assert_eq!(send("\"status\":401,\"client_address\":\"192.0.2.7\"", Call::new("{}").unsigned().path("/")), 404);
+        assert_eq!(send("method", Call::new("{}").unsigned().method("M".repeat(60_000).leak())), 405);
+        server.terminate();
+        assert_eq!(server.wait().code(), Some(0));
+
+        let lines: Vec<serde_json::Value> = server.log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let of = |id: &str| lines.iter().find(|line| line["request_id"] == id).unwrap();
+        assert_eq!((&of("unknown")["client_address"], &of("unknown")["claimed_key"]), (&"127.0.0.1".into(), &r#"mallory\xc3\xa9\""#.into()));
+        assert_eq!(of("long")["claimed_key"], "k".repeat(64) + "…");
+        assert_eq!((&of("none")["client_address"], of("none").get("claimed_key")), (&"127.0.0.1".into(), None));
+        assert_eq!(of("found").get("client_address"), None);
+        assert_eq!(of("method")["method"], "M".repeat(32) + "…");
+        assert!(server.log.lines().all(|line| line.len() < 1_000), "{}", server.log);
+
+        let filter = include_str!("../../../docs/operators/fail2ban/callsweep.conf");
+        let pattern = filter.lines().find_map(|line| line.strip_prefix("failregex = ")).unwrap();
+        let pattern = regex::Regex::new(&pattern.replace("<HOST>", "(?<host>[0-9a-fA-F.:]+)")).unwrap();
+        let banned: Vec<_> = server.log.lines().filter_map(|line| Some(pattern.captures(line)?["host"].to_owned())).collect();
+        assert_eq!((banned.len(), HashSet::from_iter(banned)), (3, HashSet::from(["127.0.0.1".to_owned()])), "{}", server.log);
+    }
+
+    fn requests_go_on_while_nobody_reads_the_log(db) {
+        let dir = tempfile::tempdir().unwrap();
+        drop(TestServer::start(db));
+        write_settings(dir.path(), db.url(), &format!("log_buffer_lines = 10\n{}", key()));
+        let server = Running::start(program(dir.path(), &[]));
+        // A pipe holds 64 KiB, which is some 200 lines; the buffer holds 10.
+        for _ in 0..600 {
+            assert_eq!(http::exchange(server.address, &Call::new("{}").unsigned().to_bytes()).status, 401);
+        }
+        assert_eq!(http::get(server.ops_address, "/healthz").status, 200);
+        assert!(http::metric(server.ops_address, "callsweep_log_lines_dropped_total") > 0);
     }
 
     fn an_id_is_made_for_a_request_without_a_sane_one(db) {

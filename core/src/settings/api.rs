@@ -53,6 +53,8 @@ pub struct ApiSettings {
     /// How long a connection stays open without a request.
     #[serde(deserialize_with = "duration")]
     pub keep_alive: Duration,
+    /// Log lines that wait for stderr to be read; more are dropped and counted.
+    pub log_buffer_lines: NonZeroUsize,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Where traces are sent, by OTLP over HTTP: needs a binary with the feature `otlp`.
@@ -94,6 +96,8 @@ impl Default for ApiSettings {
             header_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(15),
+            // A line has about 400 bytes: some 3 MB.
+            log_buffer_lines: NonZeroUsize::MIN.saturating_add(8_191),
             log_format: LogFormat::Auto,
             otlp_endpoint: None,
             trusted_proxies: Vec::new(),
