@@ -63,7 +63,7 @@ pub(super) fn diagnose(
             let part = if fits {
                 Ok("fits the request and the secret key".to_owned())
             } else {
-                diagnosis.mistake = mistakes::find(request, secret_key, prefix, signed_headers, given);
+                diagnosis.mistake = Some(mistakes::find(request, secret_key, prefix, signed_headers, given));
                 Err("fits neither of the canonical requests below with this secret key".to_owned())
             };
             diagnosis.parts.push(("signature", part));

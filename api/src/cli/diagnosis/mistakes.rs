@@ -1,6 +1,7 @@
 //! What clients get wrong when they sign. Each mistake is made alone: where the signature fits, it is the one.
 
 use actix_web::http::header::HeaderMap;
+use data_encoding::{BASE64, HEXLOWER};
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -13,7 +14,7 @@ pub(super) fn find(
     prefix: &str,
     signed_headers: &str,
     given: &str,
-) -> Option<&'static str> {
+) -> &'static str {
     let secret_key = secret_key.expose_secret();
     let right_key = signing_key(secret_key, prefix);
     let forms = query_lines(request.query).map(|query| Parts::of(&request, signed_headers, query));
@@ -21,8 +22,9 @@ pub(super) fn find(
     let by_key = |key: &[u8]| forms.iter().any(|parts| fits(key, &parts.text(), given));
 
     if forms.iter().any(|parts| fits(right_key.as_bytes(), &parts.text(), &given.to_ascii_lowercase())) {
-        return Some("the signature is written in upper case; it must be lower-case hexadecimal");
+        return "the signature is written in upper case; it must be lower-case hexadecimal";
     }
+    let by_hex = |hex: &str| forms.iter().any(|parts| fits(right_key.as_bytes(), &parts.text(), hex));
     let wrong_key = KEYS.iter().find(|(_, key)| by_key(&key(secret_key, prefix, &right_key)));
     let wrong_text = || {
         let made = |change: Change, parts: &Parts| {
@@ -32,9 +34,19 @@ pub(super) fn find(
         };
         TEXTS.iter().find(|(_, change)| forms.iter().any(|parts| made(*change, parts)))
     };
+    let is_base64 = || {
+        let digest = BASE64.decode(given.as_bytes()).ok()?;
+        let hex = HEXLOWER.encode(&digest);
+        by_hex(&hex).then_some("the signature is in Base64; it must be lower-case hexadecimal")
+    };
     let is_digest = given.len() == 64 && given.bytes().all(|b| b.is_ascii_hexdigit());
-    let no_digest = (!is_digest).then_some("the signature must be 64 lower-case hexadecimal digits");
-    wrong_key.map(|(name, _)| *name).or_else(|| wrong_text().map(|(name, _)| *name)).or(no_digest)
+    let nothing = if is_digest {
+        "no known mistake fits. Most likely the client signs with another secret key, or what it sends is not what is given here"
+    } else {
+        "the signature must be 64 lower-case hexadecimal digits"
+    };
+    let named = wrong_key.map(|(name, _)| *name).or_else(|| wrong_text().map(|(name, _)| *name)).or_else(is_base64);
+    named.unwrap_or(nothing)
 }
 
 type Key = fn(secret_key: &str, prefix: &str, right: &str) -> Vec<u8>;
@@ -180,6 +192,17 @@ const TEXTS: &[(&str, Change)] = &[
     ("the query is signed as it travels; its pairs must be escaped and sorted", |parts, request| {
         parts.query = request.query.map(str::to_owned);
     }),
+    ("the path is signed with a / at its end that is not sent", |parts, _| parts.path += "/"),
+    ("the path is sent with a / at its end that is not signed", |parts, _| {
+        parts.path = parts.path.trim_end_matches('/').to_owned();
+    }),
+    ("the method is signed as GET", |parts, _| parts.method = "GET".to_owned()),
+    ("the body is signed without the spaces that are sent: sign the very bytes that are sent", |parts, _| {
+        parts.body = respaced(&parts.body, "");
+    }),
+    ("the body is signed with spaces that are not sent: sign the very bytes that are sent", |parts, _| {
+        parts.body = respaced(&parts.body, " ");
+    }),
     ("the method is signed in another letter case", |parts, _| parts.method = parts.method.to_ascii_lowercase()),
     ("host is signed without the port that is sent", |parts, _| {
         parts.set("host", |host| host.rsplit_once(':').map_or(host, |(name, _)| name).to_owned());
@@ -196,6 +219,26 @@ const TEXTS: &[(&str, Change)] = &[
     (CONTENT_TYPE, |parts, _| parts.set("content-type", |_| "application/json; charset=UTF-8".to_owned())),
     (CONTENT_TYPE, |parts, _| parts.set("content-type", |_| "application/json; charset=utf-8".to_owned())),
 ];
+
+/// A JSON text with this behind each `:` and `,`, and no other white space outside of strings.
+fn respaced(json: &str, behind: &str) -> String {
+    let (mut text, mut in_string, mut escaped) = (String::new(), false, false);
+    for c in json.chars() {
+        if in_string {
+            in_string = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+        } else if c.is_ascii_whitespace() {
+            continue;
+        } else {
+            in_string = c == '"';
+        }
+        text.push(c);
+        if !in_string && (c == ':' || c == ',') {
+            text += behind;
+        }
+    }
+    text
+}
 
 /// `%7B` as `%7b`; the rest stays.
 fn in_lower_case(bytes: &[u8]) -> String {
@@ -230,14 +273,14 @@ mod tests {
         }
         test(WireRequest {
             method: "POST",
-            path: "/campaigns/%31/delete",
+            path: "/campaigns/%31/delete/",
             query: Some("b=%2a&a=1"),
             headers: &headers,
-            body: " {\"a\":\"it's/~*é\"}\n".as_bytes(),
+            body: " {\"a\": \"it's/~*é\",\"b\":1}\n".as_bytes(),
         });
     }
 
-    fn found(request: WireRequest<'_>, key: &[u8], text: &str) -> Option<&'static str> {
+    fn found(request: WireRequest<'_>, key: &[u8], text: &str) -> &'static str {
         find(request, &" secret".into(), PREFIX, NAMES, &hmac_hex(key, text))
     }
 
@@ -248,24 +291,43 @@ mod tests {
             let [query, _] = query_lines(request.query);
             let parts = Parts::of(&request, NAMES, query);
             for (name, key) in KEYS {
-                assert_eq!(found(request, &key(" secret", PREFIX, &right), &parts.text()), Some(*name));
+                assert_eq!(found(request, &key(" secret", PREFIX, &right), &parts.text()), *name);
             }
             for (name, change) in TEXTS {
                 let mut parts = parts.clone();
                 change(&mut parts, &request);
-                assert_eq!(found(request, right.as_bytes(), &parts.text()), Some(*name));
+                assert_eq!(found(request, right.as_bytes(), &parts.text()), *name);
             }
         });
     }
 
     #[test]
-    fn what_fits_nothing_has_no_name() {
+    fn what_fits_nothing_is_most_likely_another_secret() {
         with_request(|request| {
-            assert_eq!(found(request, b"another key", "another text"), None);
+            let another = found(request, b"another key", "another text");
+            assert!(another.contains("another secret key"), "{another}");
             let of = |given: &str| find(request, &"secret".into(), PREFIX, NAMES, given);
-            assert_eq!(of("c2lnbmF0dXJl"), Some("the signature must be 64 lower-case hexadecimal digits"));
-            assert_eq!(of(""), Some("the signature must be 64 lower-case hexadecimal digits"));
+            assert_eq!(of("c2lnbmF0dXJl"), "the signature must be 64 lower-case hexadecimal digits");
+            assert_eq!(of(""), "the signature must be 64 lower-case hexadecimal digits");
         });
+    }
+
+    #[test]
+    fn base64_is_named() {
+        with_request(|request| {
+            let [query, _] = query_lines(request.query);
+            let text = Parts::of(&request, NAMES, query).text();
+            let hex = hmac_hex(signing_key(" secret", PREFIX).as_bytes(), &text);
+            let given = BASE64.encode(&HEXLOWER.decode(hex.as_bytes()).unwrap());
+            let named = find(request, &" secret".into(), PREFIX, NAMES, &given);
+            assert_eq!(named, "the signature is in Base64; it must be lower-case hexadecimal");
+        });
+    }
+
+    #[test]
+    fn spaces_within_strings_stay() {
+        assert_eq!(respaced(r#"{ "a" : "x: \"y , z" ,"b":1}"#, " "), r#"{"a": "x: \"y , z", "b": 1}"#);
+        assert_eq!(respaced("{\"a\": 1,\n \"b\": 2}", ""), r#"{"a":1,"b":2}"#);
     }
 
     #[test]
