@@ -22,7 +22,7 @@ use crate::metrics::{self, Metrics};
 use crate::process::actor::actor;
 use crate::process::database;
 use crate::process::stop::Stop;
-use crate::run::policy;
+use crate::run::{gate, policy};
 use liveness::Liveness;
 use scheduler::Scheduler;
 
@@ -50,6 +50,7 @@ pub(crate) fn run(config: Option<&Path>, settings: Settings, stop: &Stop) -> Res
     service::ready(&liveness);
     info!(policies = settings.sweep.len(), ops_listen = %address, "the daemon is ready");
     log_next_firing(&settings, &store);
+    warn_of_throttles(&settings, &store);
 
     let mut settings = settings;
     while !stop.requested() {
@@ -61,6 +62,7 @@ pub(crate) fn run(config: Option<&Path>, settings: Settings, stop: &Stop) -> Res
                 scheduler.reload(Arc::clone(&settings));
                 let _ = measure.send(Arc::clone(&settings));
                 log_next_firing(&settings, &store);
+                warn_of_throttles(&settings, &store);
             }
             service::reloaded();
         }
@@ -106,6 +108,15 @@ fn reload(config: Option<&Path>, old: &Settings, store: &Store) -> Option<Arc<Se
         Err(failure) => {
             error!(error = %failure, "the settings cannot be used: the old ones stay");
             None
+        }
+    }
+}
+
+/// Tells at once, and not at the next firing, of throttles that would hold the runs of a policy for ever.
+fn warn_of_throttles(settings: &Settings, store: &Store) {
+    for policy in &settings.sweep {
+        if let Err(failure) = gate::check_throttles(&policy::limits(policy, settings).throttle, store) {
+            warn!(policy = policy.name, error = %failure, "a throttle of the policy gives no answer: it holds its runs");
         }
     }
 }

@@ -82,15 +82,7 @@ impl<'a> Gatekeeper<'a> {
     /// # Errors
     /// A throttle gives no answer.
     pub(crate) fn check_throttles(&mut self) -> Result<(), Failure> {
-        self.throttles.iter_mut().try_for_each(|throttle| {
-            let answer = throttle.ask(&self.store);
-            answer.map(drop).map_err(|error| {
-                Failure::usage(format_args!(
-                    "the throttle {} cannot be asked: {error}. Nothing was begun; correct it or leave it out",
-                    throttle.name()
-                ))
-            })
-        })
+        ask_each(&mut self.throttles, &self.store)
     }
 
     /// The gate.
@@ -134,6 +126,26 @@ impl<'a> Gatekeeper<'a> {
             }
         }
     }
+}
+
+/// Asks each throttle of some settings once. For the daemon, whose runs begin later.
+///
+/// # Errors
+/// A throttle cannot be used, or gives no answer.
+pub(crate) fn check_throttles(settings: &ThrottleSettings, store: &Store) -> Result<(), Failure> {
+    ask_each(&mut Throttle::all(settings, store)?, store)
+}
+
+fn ask_each(throttles: &mut [Throttle], store: &Store) -> Result<(), Failure> {
+    throttles.iter_mut().try_for_each(|throttle| {
+        let answer = throttle.ask(store);
+        answer.map(drop).map_err(|error| {
+            Failure::usage(format_args!(
+                "the throttle {} cannot be asked: {error}. Nothing was begun; correct it or leave it out",
+                throttle.name()
+            ))
+        })
+    })
 }
 
 /// Whether the time of day lies in the window.

@@ -170,8 +170,9 @@ on_each_backend! {
 fn sighup_reloads_and_a_bad_file_keeps_the_old_settings() {
     callsweep_testkit::on(callsweep_core::store::Backend::Sqlite, |db| {
         let worker = Worker::on(db);
-        worker.write("callsweep.toml", OLD);
+        worker.write("callsweep.toml", format!("{OLD}[sweep.throttle]\nquery = \"SELECT x FROM nowhere\"\n"));
         let daemon = Daemon::start(&worker, "a.log");
+        daemon.says("a throttle of the policy gives no answer");
         worker.write("callsweep.toml", OLD.replace("-30d", "30d"));
         daemon.signal("-HUP");
         daemon.says("the old ones stay");
