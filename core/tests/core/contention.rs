@@ -56,17 +56,57 @@ fn sweep_during(
     })
 }
 
+/// A row lock that is held for longer than the lock timeout: the chunk is retried, and loses nothing.
+pub(crate) fn row_lock_is_waited_for(db: &TestDatabase) {
+    let mut conn = db.connect();
+    let campaign = campaign(db, 1, &ten_numbers());
+    let sql = format!("UPDATE call_data SET priority = 9 WHERE campaign_id = {campaign} AND id = 6");
+    let report = sweep_during(db, campaign, &sql, |retried| retried.recv().unwrap());
+    assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
+    assert!(report.retries > 0);
+    assert_eq!(ledger_of(&mut conn, &report).counts.archived, 10);
+    let moved = tables::history(&mut conn, campaign);
+    assert_eq!(moved.iter().map(|row| row.number.priority).collect::<Vec<_>>(), [3, 3, 3, 3, 3, 9, 3, 3, 3, 3]);
+}
+
+/// A deadlock of which the sweep is the victim: the chunk is retried, and loses nothing.
+pub(crate) fn deadlock_is_retried(db: &TestDatabase) {
+    let mut conn = db.connect();
+    let (here, heavy) = (campaign(db, 1, &ten_numbers()), campaign(db, 2, &(1..=500).map(number).collect::<Vec<_>>()));
+    let touch = |id| format!("UPDATE call_data SET priority = 4 WHERE campaign_id = {here} AND id = {id}");
+    let mut gate = begin(db, &touch(2));
+    // The deadlock must hit the sweep. InnoDB rolls back the transaction that has written less; PostgreSQL the one
+    // whose deadlock_timeout ends first.
+    let mut other = begin(db, &format!("UPDATE call_data SET priority = 4 WHERE campaign_id = {heavy}"));
+    if db.backend() == Backend::Postgres {
+        execute(&mut other, "SET deadlock_timeout = '10min'");
+    }
+    execute(&mut other, &touch(3));
+    let (engine, run) = (engine(db.store(), 5_000), manual(here, BATCH, true));
+    let (sender, retried) = mpsc::channel();
+    let report = thread::scope(|scope| {
+        // The chunk has locked number 1 and waits for 2. The other transaction has locked 3 and waits for 1. When
+        // the lock on 2 is released, the chunk waits for 3: a deadlock.
+        let sweep = scope.spawn(|| with_retry_signal(sender, || sweep(&engine, &run)));
+        wait_for_lock_waits(db, 1, &retried);
+        let other = scope.spawn(move || {
+            execute(&mut other, &touch(1));
+            execute(&mut other, "COMMIT");
+        });
+        wait_for_lock_waits(db, 2, &retried);
+        execute(&mut gate, "COMMIT");
+        other.join().unwrap();
+        sweep.join().unwrap()
+    });
+    assert!(report.retries > 0);
+    assert_eq!(ledger_of(&mut conn, &report).counts.archived, 10);
+    let moved = tables::history(&mut conn, here);
+    assert_eq!(moved.iter().filter(|row| row.number.priority == 4).count(), 3);
+}
+
 on_each_backend! {
     fn a_chunk_waits_for_a_row_lock_and_retries(db) {
-        let mut conn = db.connect();
-        let campaign = campaign(db, 1, &ten_numbers());
-        let sql = format!("UPDATE call_data SET priority = 9 WHERE campaign_id = {campaign} AND id = 6");
-        let report = sweep_during(db, campaign, &sql, |retried| retried.recv().unwrap());
-        assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
-        assert!(report.retries > 0);
-        assert_eq!(ledger_of(&mut conn, &report).counts.archived, 10);
-        let moved = tables::history(&mut conn, campaign);
-        assert_eq!(moved.iter().map(|row| row.number.priority).collect::<Vec<_>>(), [3, 3, 3, 3, 3, 9, 3, 3, 3, 3]);
+        row_lock_is_waited_for(db);
     }
 
     fn a_number_that_the_dialler_takes_while_the_chunk_waits_stays(db) {
@@ -114,40 +154,10 @@ on_each_backend! {
     }
 
     fn a_deadlock_is_retried(db) {
-        if db.backend() == Backend::Sqlite {
-            return; // SQLite has one writer: no deadlocks.
+        // SQLite has one writer: no deadlocks.
+        if db.backend() != Backend::Sqlite {
+            deadlock_is_retried(db);
         }
-        let mut conn = db.connect();
-        let (here, heavy) = (campaign(db, 1, &ten_numbers()), campaign(db, 2, &(1..=500).map(number).collect::<Vec<_>>()));
-        let touch = |id| format!("UPDATE call_data SET priority = 4 WHERE campaign_id = {here} AND id = {id}");
-        let mut gate = begin(db, &touch(2));
-        // The deadlock must hit the sweep. InnoDB rolls back the transaction that has written less; PostgreSQL the one
-        // whose deadlock_timeout ends first.
-        let mut other = begin(db, &format!("UPDATE call_data SET priority = 4 WHERE campaign_id = {heavy}"));
-        if db.backend() == Backend::Postgres {
-            execute(&mut other, "SET deadlock_timeout = '10min'");
-        }
-        execute(&mut other, &touch(3));
-        let (engine, run) = (engine(db.store(), 5_000), manual(here, BATCH, true));
-        let (sender, retried) = mpsc::channel();
-        let report = thread::scope(|scope| {
-            // The chunk has locked number 1 and waits for 2. The other transaction has locked 3 and waits for 1. When
-            // the lock on 2 is released, the chunk waits for 3: a deadlock.
-            let sweep = scope.spawn(|| with_retry_signal(sender, || sweep(&engine, &run)));
-            wait_for_lock_waits(db, 1, &retried);
-            let other = scope.spawn(move || {
-                execute(&mut other, &touch(1));
-                execute(&mut other, "COMMIT");
-            });
-            wait_for_lock_waits(db, 2, &retried);
-            execute(&mut gate, "COMMIT");
-            other.join().unwrap();
-            sweep.join().unwrap()
-        });
-        assert!(report.retries > 0);
-        assert_eq!(ledger_of(&mut conn, &report).counts.archived, 10);
-        let moved = tables::history(&mut conn, here);
-        assert_eq!(moved.iter().filter(|row| row.number.priority == 4).count(), 3);
     }
 
     fn a_commit_that_succeeds_late_skips_nothing(db) {

@@ -12,6 +12,7 @@ mod group;
 mod hostile;
 mod kit;
 mod lanes;
+mod languages;
 mod proxy;
 mod prune;
 mod restore;

@@ -132,7 +132,9 @@ impl ConnectionManager {
                 conn.batch_execute(&format!(
                     "SET SESSION innodb_lock_wait_timeout = {seconds}, SESSION lock_wait_timeout = {seconds}, \
                      SESSION sql_mode = 'STRICT_ALL_TABLES'"
-                ))
+                ))?;
+                // Diesel hides the error number: errors are known by their text, which must not be in another language.
+                conn.batch_execute("SET SESSION lc_messages = 'en_US'")
             }
         }
     }

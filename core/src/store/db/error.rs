@@ -143,17 +143,26 @@ pub enum Transient {
 }
 
 impl StoreError {
-    /// What a failed COMMIT means: a lost connection leaves its outcome open, any other error means no.
+    /// What a failed COMMIT means. A lost connection leaves its outcome open, and so does an error that cannot be
+    /// classified: it may say in another language that the session was ended. Any other error means that nothing was
+    /// committed.
     pub(crate) fn commit(error: DieselError) -> Self {
         match transient(&error) {
             Some(Transient::ConnectionLost) => Self::CommitUnknown(error),
+            _ if is_unclassified(&error) => Self::CommitUnknown(error),
             _ => Self::Database(error),
         }
     }
 
-    /// Whether the same attempt may succeed with statements that are prepared anew.
+    /// Whether neither its kind nor its text says what it is: the server may speak another language, or a statement may
+    /// have been prepared before the schema changed.
     pub(crate) fn is_unclassified(&self) -> bool {
-        matches!(self, Self::Database(error) if is_unclassified(error))
+        matches!(self, Self::Database(error) | Self::CommitUnknown(error) if is_unclassified(error))
+    }
+
+    /// Why an attempt that failed by this is made again, if it is.
+    pub(crate) fn retry_reason(&self) -> Option<Transient> {
+        self.is_transient().or_else(|| self.is_unclassified().then_some(Transient::Unclassified))
     }
 
     /// Whether all connections were busy: the server is overloaded rather than the database down.
@@ -167,6 +176,7 @@ impl StoreError {
     pub fn is_transient(&self) -> Option<Transient> {
         match self {
             Self::Database(error) => transient(error),
+            Self::CommitUnknown(error) if is_unclassified(error) => None,
             Self::CommitUnknown(_) | Self::Unreachable(_) => Some(Transient::ConnectionLost),
             Self::Changed { .. } | Self::TooMany { .. } => Some(Transient::Changed),
             _ => None,

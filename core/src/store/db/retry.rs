@@ -14,6 +14,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// The longest pause: a server that restarts is noticed within this time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// An error that cannot be classified may pass by itself, as a deadlock does, or never. With the pauses between them these
+/// retries take less than a second, and the wait for locks.
+const UNCLASSIFIED_RETRIES: u32 = 3;
+const UNCLASSIFIED_PAUSE: Duration = Duration::from_millis(100);
+
 /// How long a sweep or an import waits: a database server restarts in this time.
 pub(crate) const UNTIL_RESTARTED: Duration = Duration::from_secs(120);
 
@@ -44,7 +49,8 @@ impl Retries {
 /// Runs `attempt` on a connection from the pool until it succeeds, fails for good, or `patience` is over. Each
 /// attempt after the first is counted in `retries`.
 ///
-/// An error of unknown kind is retried once, with statements that are prepared anew.
+/// An error that cannot be classified ([`StoreError::is_unclassified`]) is retried [`UNCLASSIFIED_RETRIES`] times, with
+/// statements that are prepared anew.
 pub(crate) fn retry<T>(
     store: &Store,
     patience: Duration,
@@ -53,10 +59,10 @@ pub(crate) fn retry<T>(
 ) -> Result<T, StoreError> {
     let begun = Instant::now();
     let mut pause = FIRST_PAUSE;
-    let mut has_new_statements = false;
+    let mut unclassified = 0;
     loop {
         let attempted = store.connection().and_then(|mut conn| {
-            if has_new_statements {
+            if unclassified > 0 {
                 statements::renew(&mut conn)?;
             }
             attempt(&mut conn)
@@ -65,10 +71,11 @@ pub(crate) fn retry<T>(
             Ok(done) => return Ok(done),
             Err(error) => error,
         };
-        if error.is_unclassified() && !has_new_statements {
+        if error.is_unclassified() && unclassified < UNCLASSIFIED_RETRIES && begun.elapsed() < patience {
             tracing::debug!(%error, "trying again with new statements");
             retries.add(Transient::Unclassified);
-            has_new_statements = true;
+            thread::sleep(UNCLASSIFIED_PAUSE * (1 << unclassified));
+            unclassified += 1;
             continue;
         }
         // A client that waits is told at once that all connections are busy; a sweep has time.

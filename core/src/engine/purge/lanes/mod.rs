@@ -198,7 +198,7 @@ impl PurgeInProgress<'_> {
             }
             TaskResult::GivenUp(given_up) => {
                 feed.idle.push(Instant::now());
-                if let Some(reason) = given_up.error.as_ref().and_then(StoreError::is_transient) {
+                if let Some(reason) = given_up.error.as_ref().and_then(StoreError::retry_reason) {
                     self.run.retries.add(reason);
                     if reason == Transient::LockTimeout {
                         self.run.sizer.halve();
