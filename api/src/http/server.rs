@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use callsweep_core::engine::Engine;
 use callsweep_core::pace::Pace;
 use callsweep_core::settings::{ApiSettings, Settings, SettingsError};
-use callsweep_core::store::{AnyConnection, Store, StoreError, columns, migrations, storage};
+use callsweep_core::store::{AnyConnection, Store, StoreError, columns, migrations, storage, text};
 use prometheus_client::registry::Registry;
 use tracing::{error, info, warn};
 
@@ -54,6 +54,9 @@ pub enum StartError {
 fn check_tables(conn: &mut AnyConnection) -> Result<(), StartError> {
     migrations::check_current(conn)?;
     storage::check(conn)?;
+    for problem in text::problems(conn)? {
+        warn!("{problem}");
+    }
     match columns::forbidding_archive(conn)? {
         None => Ok(()),
         Some(difference) => Err(StoreError::from(difference).into()),

@@ -65,6 +65,22 @@ on_each_backend! {
         refuses(dir.path(), &[], &["call_data_history", "Run: ALTER TABLE"]);
     }
 
+    fn it_warns_of_a_collation_that_does_not_compare_bytes(db) {
+        let alter = match db.backend() {
+            Backend::Sqlite => return, // Text is compared by bytes, whatever the column says.
+            Backend::Postgres => {
+                "CREATE COLLATION lenient (provider = icu, locale = 'und-u-ks-level1', deterministic = false); \
+                 ALTER TABLE call_data ALTER custom_field TYPE VARCHAR(200) COLLATE lenient"
+            }
+            Backend::Mysql => "ALTER TABLE call_data MODIFY custom_field VARCHAR(200) COLLATE utf8mb4_general_ci",
+        };
+        db.connect().batch_execute(alter).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        write_settings(dir.path(), db.url(), &key());
+        let server = Running::start(program(dir.path(), &["serve"]));
+        assert!(server.log.contains("WARN") && server.log.contains("call_data.custom_field is "), "{}", server.log);
+    }
+
     fn readiness_follows_the_database(db) {
         let server = TestServer::start(db);
         let ready = http::get(server.ops_address, "/readyz");

@@ -12,4 +12,4 @@ pub use db::{
 };
 pub use ledger::{controls, policies, runs};
 pub use tables::{campaigns, numbers};
-pub use upkeep::{inspect, load, space};
+pub use upkeep::{inspect, load, space, text};

@@ -3,6 +3,7 @@
 
 mod access;
 mod backlog;
+mod collation;
 mod columns;
 mod conformance;
 mod contention;

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use callsweep_core::settings::Settings;
-use callsweep_core::store::{Store, storage};
+use callsweep_core::store::{AnyConnection, Store, StoreError, storage, text};
 use signal_hook::consts::SIGHUP;
 use tracing::{error, info, warn};
 
@@ -39,7 +39,7 @@ pub(crate) fn run(config: Option<&Path>, settings: Settings, stop: &Stop) -> Res
     signal_hook::flag::register(SIGHUP, Arc::clone(&reload_requested))
         .map_err(|error| Failure::failed(format_args!("no signals: {error}")))?;
     let store = database::open(&settings)?;
-    storage::check(&mut *store.connection()?)?;
+    check_tables(&mut *store.connection()?)?;
     policy::check(&settings, store.clock().now())?;
 
     let (liveness, metrics, settings) = (Liveness::new(), Arc::new(Metrics::new()), Arc::new(settings));
@@ -80,6 +80,15 @@ pub(crate) fn run(config: Option<&Path>, settings: Settings, stop: &Stop) -> Res
     service::stopping();
     info!("the daemon stops");
     Ok(Exit::Done)
+}
+
+/// Refuses tables in which numbers could be lost, and warns of what is otherwise.
+fn check_tables(conn: &mut AnyConnection) -> Result<(), StoreError> {
+    storage::check(conn)?;
+    for problem in text::problems(conn)? {
+        warn!("{problem}");
+    }
+    Ok(())
 }
 
 /// Waits, unless there is something to do.

@@ -7,9 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use callsweep_core::campaign::CampaignStatus;
+use callsweep_core::store::Backend;
 use callsweep_core::store::schema::purge_run;
 use callsweep_testkit::on_each_backend;
 use callsweep_testkit::{TestDatabase, sample, tables};
+use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use serde_json::{Value, json};
 
@@ -129,6 +131,22 @@ on_each_backend! {
             daemon.signal("-TERM");
             assert_eq!(daemon.code(), Some(0));
         }
+    }
+
+    fn it_warns_of_a_collation_that_does_not_compare_bytes(db) {
+        let alter = match db.backend() {
+            Backend::Sqlite => return, // Text is compared by bytes, whatever the column says.
+            Backend::Postgres => {
+                "CREATE COLLATION lenient (provider = icu, locale = 'und-u-ks-level1', deterministic = false); \
+                 ALTER TABLE call_data ALTER custom_field TYPE VARCHAR(200) COLLATE lenient"
+            }
+            Backend::Mysql => "ALTER TABLE call_data MODIFY custom_field VARCHAR(200) COLLATE utf8mb4_general_ci",
+        };
+        db.connect().batch_execute(alter).unwrap();
+        let worker = Worker::on(db);
+        let daemon = Daemon::start(&worker, "a.log");
+        daemon.says("call_data.custom_field is ");
+        says(&worker.reports(0, "doctor"), &["warning  text", "call_data.custom_field is "]);
     }
 
     fn sigterm_finishes_the_chunk(db) {

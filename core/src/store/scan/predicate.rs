@@ -2,26 +2,29 @@
 //! several requests at once.
 
 use crate::model::criteria::{CALENDAR, Criteria, Recycle};
-use crate::model::number::{Called, CustomField, SessionId};
 use crate::model::walk::Walk;
 use crate::store::db::Backend;
 use crate::store::db::statement::Statement;
 
-/// ` AND …` for every filter.
+/// ` AND …` for every filter. A text matches byte for byte, whatever the column's collation is.
 pub(crate) fn criteria(mut statement: Statement, criteria: &Criteria, backend: Backend) -> Statement {
     for walk in [Walk::SessionId, Walk::Called, Walk::CustomField, Walk::RecycleTime] {
         statement = leading(statement, criteria, walk, backend);
+        if let Some((column, value)) = text(criteria, walk) {
+            statement = identical(statement, column, value, backend);
+        }
     }
     statement
 }
 
-/// ` AND …` for the filter by which a walk leads, where the criteria have it.
+/// ` AND …` for the filter by which a walk leads, where the criteria have it: in the form that an index serves. By the
+/// collation of a column it may select more than the filter does.
 pub(crate) fn leading(statement: Statement, criteria: &Criteria, walk: Walk, backend: Backend) -> Statement {
+    if let Some((column, value)) = text(criteria, walk) {
+        return statement.sql(" AND ").sql(column).sql(" = ").text(value);
+    }
     match walk {
-        Walk::PrimaryKey => statement,
-        Walk::SessionId => equal(statement, " AND session_id = ", criteria.session_id().map(SessionId::as_str)),
-        Walk::Called => equal(statement, " AND called = ", criteria.called().map(Called::as_str)),
-        Walk::CustomField => equal(statement, " AND custom_field = ", criteria.custom_field().map(CustomField::as_str)),
+        Walk::PrimaryKey | Walk::SessionId | Walk::Called | Walk::CustomField => statement,
         Walk::RecycleTime => match criteria.recycle() {
             Some(filter) => recycle(statement, filter, backend),
             None => statement,
@@ -62,16 +65,36 @@ impl ByValue {
     }
 }
 
-/// ` AND …` for numbers that pass the filter by any of the values.
+/// ` AND …` for numbers that pass the filter by any of the values; by the collation of the column there may be more, which
+/// the caller tells by their value.
 pub(crate) fn one_of(statement: Statement, by: ByValue, values: &[&str]) -> Statement {
     let column = statement.sql(" AND ").sql(by.column()).sql(" IN (");
     column.list(values, |list, value| list.text(value)).sql(")")
 }
 
-fn equal(statement: Statement, condition: &'static str, value: Option<&str>) -> Statement {
-    match value {
-        Some(value) => statement.sql(condition).text(value),
-        None => statement,
+/// The column of a walk and the text that the criteria ask for.
+fn text(criteria: &Criteria, walk: Walk) -> Option<(&'static str, &str)> {
+    match walk {
+        Walk::SessionId => criteria.session_id().map(|value| ("session_id", value.as_str())),
+        Walk::Called => criteria.called().map(|value| ("called", value.as_str())),
+        Walk::CustomField => criteria.custom_field().map(|value| ("custom_field", value.as_str())),
+        Walk::PrimaryKey | Walk::RecycleTime => None,
+    }
+}
+
+/// ` AND` the column's bytes are those of the value. No index serves it: it goes with an equality that one does.
+fn identical(statement: Statement, column: &'static str, value: &str, backend: Backend) -> Statement {
+    match backend {
+        Backend::Sqlite => statement.sql(" AND ").sql(column).sql(" COLLATE BINARY = ").text(value),
+        // As a CASE: for a second equality the planner would expect a small part of the rows that there are.
+        Backend::Postgres => {
+            let case = statement.sql(" AND CASE WHEN ").sql(column).sql(" COLLATE \"C\" = ").text(value);
+            case.sql(" THEN TRUE ELSE FALSE END")
+        }
+        // utf8mb4_bin would ignore spaces at the end.
+        Backend::Mysql => {
+            statement.sql(" AND CAST(CONVERT(").sql(column).sql(" USING utf8mb4) AS BINARY) = ").text(value)
+        }
     }
 }
 

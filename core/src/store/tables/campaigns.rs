@@ -37,7 +37,9 @@ pub fn find_by_name(conn: &mut AnyConnection, vdn: VdnId, name: &str) -> Result<
         .select(COLUMNS)
         .first(conn)
         .optional()?;
-    row.map(from_row).transpose()
+    // Where the collation ignores case it may be another name.
+    let found = row.map(from_row).transpose()?;
+    Ok(found.filter(|campaign| campaign.name == name))
 }
 
 /// The campaigns of a VDN, or all, by id.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::store::db::columns::{self, Difference};
 use crate::store::db::{AnyConnection, Backend, StoreError, storage};
+use crate::store::upkeep::text;
 
 /// How a finding is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -47,6 +48,7 @@ pub fn inspect(conn: &mut AnyConnection) -> Result<Vec<Finding>, StoreError> {
         findings.push(setting.inspect(conn)?);
     }
     findings.push(tables(conn)?);
+    findings.push(text_storage(conn)?);
     findings.push(indexes(conn)?);
     findings.push(history(conn)?);
     Ok(findings)
@@ -205,6 +207,16 @@ fn tables(conn: &mut AnyConnection) -> Result<Finding, StoreError> {
         (texts.join("; "), Verdict::Failure)
     };
     Ok(Finding { topic: "tables".to_owned(), detail, verdict })
+}
+
+fn text_storage(conn: &mut AnyConnection) -> Result<Finding, StoreError> {
+    let problems = text::problems(conn)?;
+    let (detail, verdict) = if problems.is_empty() {
+        ("UTF-8, compared by bytes".to_owned(), Verdict::Ok)
+    } else {
+        (problems.join("; "), Verdict::Warning)
+    };
+    Ok(Finding { topic: "text".to_owned(), detail, verdict })
 }
 
 fn history(conn: &mut AnyConnection) -> Result<Finding, StoreError> {

@@ -4,3 +4,4 @@ pub(crate) mod audit;
 pub mod inspect;
 pub mod load;
 pub mod space;
+pub mod text;
