@@ -3,11 +3,14 @@
 pub mod client;
 mod demo;
 mod diagnosis;
+mod shutdown;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use actix_web::rt::System;
 use callsweep_core::clock::Clock;
@@ -21,6 +24,7 @@ use tracing::warn;
 
 use self::client::ClientCall;
 use self::diagnosis::diagnose;
+use self::shutdown::SharedTelemetry;
 use crate::auth::{self, authorization::parse_timestamp};
 use crate::http::reload::Reload;
 use crate::http::server::Application;
@@ -127,18 +131,30 @@ pub(crate) type Failure = Box<dyn std::error::Error>;
 
 fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let settings = Settings::load(args.config.as_deref())?;
-    let _telemetry = telemetry::init(&settings.api)?;
+    let telemetry: SharedTelemetry = Arc::new(Mutex::new(Some(telemetry::init(&settings.api)?)));
     for warning in warnings(&settings, args.config.as_deref(), Clock::system().now()) {
         warn!("{warning}");
     }
-    System::new().block_on(async {
+    let timeout = Duration::from_secs(settings.api.shutdown_timeout_seconds);
+    let served = System::new().block_on(async {
         let stop = stop_signals()?;
         let hangup = signal(SignalKind::hangup())?;
         let store = Store::open(&settings.database, Clock::system())?;
         let application = Application::build(&settings, store)?;
         actix_web::rt::spawn(reload_on(hangup, application.reload(), args.config.clone()));
-        Ok(application.run_until_stopped(stop).await?)
-    })
+        // Not the server itself: its end waits for what is in progress.
+        let (in_flight, telemetry) = (application.in_flight(), telemetry.clone());
+        let stop = async move {
+            stop.await;
+            shutdown::end_after(timeout, in_flight, telemetry);
+        };
+        let in_flight = application.in_flight();
+        application.run_until_stopped(stop).await?;
+        shutdown::tell_what_is_left(&in_flight);
+        Ok(())
+    });
+    shutdown::flush(&telemetry);
+    served
 }
 
 /// Reads keys and certificates again at each signal.

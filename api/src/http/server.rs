@@ -25,8 +25,8 @@ use crate::auth::{Keys, KeysError};
 use crate::call::idempotency_key::{self, ReplayTurnedOff};
 use crate::call::{Endpoint, handler};
 use crate::execution::Executor;
-use crate::limits::RateLimits;
 use crate::limits::connections::Connections;
+use crate::limits::{InFlightCount, RateLimits};
 use crate::openapi::page;
 use crate::telemetry::Metrics;
 
@@ -205,6 +205,12 @@ impl Application {
     #[must_use]
     pub fn ops_address(&self) -> SocketAddr {
         self.ops_address
+    }
+
+    /// Requests whose execution has not ended, those included whose client got no answer.
+    #[must_use]
+    pub fn in_flight(&self) -> InFlightCount {
+        self.reload.endpoint.rate_limits.in_flight()
     }
 
     /// Reloads the server while it runs.

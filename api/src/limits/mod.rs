@@ -6,5 +6,5 @@ mod rate_limits;
 mod seats;
 
 pub(crate) use fair_queue::{FairQueue, Ticket};
-pub use rate_limits::{InFlight, OverLimit, RateLimits};
+pub use rate_limits::{InFlight, InFlightCount, OverLimit, RateLimits};
 pub use seats::{Seat, Seats};

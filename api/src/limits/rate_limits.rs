@@ -75,6 +75,12 @@ impl RateLimits {
         Ok(InFlight { access_key: access_key.to_owned(), by_key: self.in_flight.clone() })
     }
 
+    /// The requests in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> InFlightCount {
+        InFlightCount(self.in_flight.clone())
+    }
+
     /// Drops buckets that are full again, which a new one equals. Called every few seconds, it bounds the memory by the
     /// clients of that time.
     pub fn forget_full(&self) {
@@ -111,6 +117,18 @@ fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
         v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// Counts the requests in flight, without holding anything else of the server.
+#[derive(Debug, Clone)]
+pub struct InFlightCount(Arc<InFlightByKey>);
+
+impl InFlightCount {
+    /// How many there are now, of all keys.
+    #[must_use]
+    pub fn get(&self) -> u32 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
     }
 }
 

@@ -2,17 +2,16 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use callsweep_core::clock::Clock;
 use callsweep_core::store::Backend;
-use callsweep_testkit::TestDatabase;
-use callsweep_testkit::on_each_backend;
+use callsweep_testkit::{Server, TestDatabase, on_each_backend};
 use diesel::connection::SimpleConnection;
 
 use crate::http::{self, Response};
 use crate::process::{Running, WITHIN, key, output, program, write_settings};
-use crate::server::{Call, TestServer};
+use crate::server::{Call, TestServer, eventually};
 
 /// What a later version leaves behind.
 const NEWER: &str = "INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000001')";
@@ -31,7 +30,57 @@ fn refuses(directory: &std::path::Path, arguments: &[&str], parts: &[&str]) {
     }
 }
 
+/// Starts the program, freezes the database with these requests on their way, and asks the program to end.
+fn ends_in_its_time(database: &Server, db: &TestDatabase, bodies: &[&str], clients_stay: bool) {
+    let dir = tempfile::tempdir().unwrap();
+    write_settings(dir.path(), db.url(), &format!("shutdown_timeout_seconds = 1\n{}", key()));
+    let mut server = Running::start(program(dir.path(), &[]));
+    let call = |body: &str| {
+        let now = Clock::system().now().format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+        Call::new(body).sign_with(|signer| signer.timestamp = now)
+    };
+    // The pool has its connections by then.
+    for body in bodies {
+        assert_eq!(http::exchange(server.address, &call(body).to_bytes()).status, 200);
+    }
+    let frozen = database.freeze();
+    let send = |body: &&str| {
+        let mut waiting = http::connect(server.address);
+        waiting.write_all(&call(body).to_bytes()).unwrap();
+        waiting
+    };
+    let mut waiting: Vec<_> = bodies.iter().map(send).collect();
+    eventually("the requests wait for the database", || {
+        http::metric(server.ops_address, "callsweep_http_requests_in_flight") == waiting.len() as u64
+    });
+    if !clients_stay {
+        waiting.clear();
+        eventually("the server sees that the clients are gone", || {
+            http::metric(server.ops_address, "callsweep_http_requests_in_flight") == 0
+        });
+    }
+    let asked = Instant::now();
+    server.terminate();
+    server.wait();
+    let took = asked.elapsed();
+    database.thaw(&frozen);
+    assert!(took <= Duration::from_secs(1 + 5), "it took {took:?}");
+    assert!(server.log.contains("ending without waiting for the database"), "{}", server.log);
+}
+
 on_each_backend! {
+    fn it_ends_in_its_time_though_the_database_hangs(db) {
+        if db.backend() == Backend::Sqlite {
+            return; // There is no server that could hang.
+        }
+        let database = Server::to_be_killed(db.backend(), &[]);
+        let on_it = TestDatabase::on(&database);
+        drop(TestServer::start(&on_it));
+        // With clients that wait; and with none left, when the end of the server waits for the threads of the group commit.
+        ends_in_its_time(&database, &on_it, &[r#"{"sessionId":"1"}"#, r#"{"customField":"1"}"#], true);
+        ends_in_its_time(&database, &on_it, &[r#"{"sessionId":"1"}"#], false);
+    }
+
     fn it_does_not_start_without_a_key(db) {
         let dir = tempfile::tempdir().unwrap();
         write_settings(dir.path(), db.url(), "");
