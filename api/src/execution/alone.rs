@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use callsweep_core::engine::Error;
-use callsweep_core::engine::{Control, Engine, PurgeReport, Unanswered, purge, resume, settle};
+use callsweep_core::engine::{Control, Engine, PurgeReport, UnknownCommit, purge, resolve_unknown_commit, resume};
 use callsweep_core::run::{NewRun, Run, RunState};
 use callsweep_core::store::{AnyConnection, StoreError, runs};
 
@@ -19,12 +19,12 @@ const POLL_EVERY: Duration = Duration::from_millis(50);
 /// How long it looks: as long as the first request may wait for a lock.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs the engine, unless the same request was here before. `unanswered`: it was in a batch whose COMMIT got no answer.
-pub(super) fn execute(engine: &Engine, new: &NewRun, unanswered: Option<&Unanswered>) -> RequestOutcome {
+/// Runs the engine, unless the same request was here before. `unknown_commit`: it was in a batch whose COMMIT got no answer.
+pub(super) fn execute(engine: &Engine, new: &NewRun, unknown_commit: Option<&UnknownCommit>) -> RequestOutcome {
     let mut control = Control::unattended();
-    let executed = match unanswered {
+    let executed = match unknown_commit {
         None => purge(engine, new, &mut control),
-        Some(unanswered) => settle(engine, new, unanswered, &mut control),
+        Some(unknown_commit) => resolve_unknown_commit(engine, new, unknown_commit, &mut control),
     };
     match executed {
         Err(Error::KeyTaken(_)) => answer_of_the_first(engine, new).unwrap_or_else(RequestOutcome::Failed),

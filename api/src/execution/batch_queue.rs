@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use callsweep_core::engine::{Engine, MOST_TOGETHER, Together, Unanswered, purge_together};
+use callsweep_core::engine::{BATCH_MAX, BatchOutcome, Engine, UnknownCommit, purge_batch};
 use callsweep_core::run::NewRun;
 use callsweep_core::store::{AnyConnection, Backend};
 use tokio::sync::oneshot;
@@ -29,7 +29,7 @@ pub(super) enum Batched {
     /// This is its outcome.
     Finished(RequestOutcome),
     /// It must be executed alone. With what was begun of it where it is not known whether that was committed.
-    Alone(Box<Job>, Option<Unanswered>),
+    Alone(Box<Job>, Option<UnknownCommit>),
 }
 
 impl BatchQueue {
@@ -131,7 +131,7 @@ impl Queue {
     /// The next requests, as many as fit into a batch, the keys in turn.
     fn take(&self) -> (Vec<NewRun>, Vec<(InFlight, Reply)>) {
         let mut waiting = self.lock();
-        let next = std::iter::from_fn(|| waiting.requests.pop()).take(MOST_TOGETHER);
+        let next = std::iter::from_fn(|| waiting.requests.pop()).take(BATCH_MAX);
         next.map(|(job, reply)| (job.run, (job.in_flight, reply))).unzip()
     }
 }
@@ -181,18 +181,18 @@ fn execute_batch(
     (runs, replies): (Vec<NewRun>, Vec<(InFlight, Reply)>),
 ) {
     let results = match conn {
-        Some(conn) if !runs.is_empty() => purge_together(engine, conn, &runs),
-        _ => runs.iter().map(|_| Together::Alone).collect(),
+        Some(conn) if !runs.is_empty() => purge_batch(engine, conn, &runs),
+        _ => runs.iter().map(|_| BatchOutcome::NotBatched).collect(),
     };
     for ((run, (in_flight, reply)), result) in runs.into_iter().zip(replies).zip(results) {
         let batched = match result {
-            Together::Done(report) => {
+            BatchOutcome::Committed(report) => {
                 metrics.removed(&report.counts);
                 drop(in_flight);
                 Batched::Finished(RequestOutcome::Executed(report))
             }
-            Together::Alone => Batched::Alone(Box::new(Job { run, in_flight }), None),
-            Together::Unanswered(begun) => Batched::Alone(Box::new(Job { run, in_flight }), Some(begun)),
+            BatchOutcome::NotBatched => Batched::Alone(Box::new(Job { run, in_flight }), None),
+            BatchOutcome::CommitUnknown(begun) => Batched::Alone(Box::new(Job { run, in_flight }), Some(begun)),
         };
         // The client may have closed its connection.
         let _ = reply.send(batched);

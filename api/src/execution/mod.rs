@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix_web::web;
 use callsweep_core::engine::Error;
-use callsweep_core::engine::{Engine, PurgeReport, Unanswered, goes_together};
+use callsweep_core::engine::{Engine, PurgeReport, UnknownCommit, can_be_batched};
 use callsweep_core::run::{NewRun, Run};
 use tokio::time::Instant;
 use tracing::Span;
@@ -101,12 +101,12 @@ impl Executor {
     /// Executes a request, unless it was executed before.
     pub async fn execute(self: &Arc<Self>, job: Job) -> RequestOutcome {
         let deadline = Instant::now() + self.queue_timeout;
-        if !goes_together(&job.run) {
+        if !can_be_batched(&job.run) {
             return self.execute_alone(job, None, deadline).await;
         }
         match self.batches.submit(job, deadline).await {
             Batched::Finished(outcome) => outcome,
-            Batched::Alone(job, unanswered) => self.execute_alone(*job, unanswered, deadline).await,
+            Batched::Alone(job, unknown_commit) => self.execute_alone(*job, unknown_commit, deadline).await,
         }
     }
 
@@ -114,13 +114,13 @@ impl Executor {
     async fn execute_alone(
         self: &Arc<Self>,
         job: Job,
-        unanswered: Option<Unanswered>,
+        unknown_commit: Option<UnknownCommit>,
         deadline: Instant,
     ) -> RequestOutcome {
         let Some(seat) = self.seats.take(&job.run.actor, deadline).await else { return RequestOutcome::Busy };
         let (span, executor) = (Span::current(), self.clone());
         let executed = web::block(move || {
-            let outcome = span.in_scope(|| alone::execute(&executor.engine, &job.run, unanswered.as_ref()));
+            let outcome = span.in_scope(|| alone::execute(&executor.engine, &job.run, unknown_commit.as_ref()));
             match &outcome {
                 RequestOutcome::Executed(report) => executor.metrics.removed(&report.counts),
                 RequestOutcome::Replayed(_) => {

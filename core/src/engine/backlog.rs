@@ -1,4 +1,4 @@
-//! What is due and has not gone yet: how much, and since when.
+//! The backlog: how many numbers are due for removal, and since when.
 
 use std::num::NonZeroUsize;
 
@@ -9,26 +9,26 @@ use crate::engine::error::Error;
 use crate::model::criteria::Criteria;
 use crate::model::run::Target;
 use crate::model::walk::Walk;
-use crate::store::scan::walker::Walker;
-use crate::store::scan::window::Scope;
+use crate::store::scan::walker::ScanWalker;
+use crate::store::scan::window::ScanScope;
 use crate::store::tables::campaigns;
 
-/// Numbers that one query counts at most.
+/// The most numbers that one query counts.
 const WINDOW: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
 
-/// What is due.
+/// The numbers that are due for removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backlog {
-    /// Numbers that would go now.
+    /// Numbers that a run would remove now.
     pub rows: i64,
     /// The oldest recycle time among them.
     pub oldest: Option<NaiveDateTime>,
-    /// Whether there may be more: as many as were to be looked at have been.
+    /// Whether there may be more: the count ended at its limit.
     pub at_least: bool,
 }
 
-/// Counts what criteria with a recycle time select, along the index of recycle times, and looks at `limit` numbers at
-/// most. Campaigns that the rules bar, or that are gone, have nothing due.
+/// Counts the numbers that criteria with a recycle time select, along the index on `recycle_time`. Stops after about
+/// `limit` numbers. Campaigns that the rules bar or that do not exist have no backlog.
 ///
 /// # Errors
 /// The database's.
@@ -42,8 +42,9 @@ pub fn backlog(engine: &Engine, targets: &[Target], criteria: &Criteria, limit: 
         if campaign.is_none_or(|campaign| rules.bars_campaign(campaign.status)) {
             continue;
         }
-        let scope = Scope { campaign: target.campaign_id, criteria, walk: Walk::RecycleTime, backend: store.backend() };
-        let mut walker = Walker::new(scope, WINDOW, 1, None);
+        let scope =
+            ScanScope { campaign: target.campaign_id, criteria, walk: Walk::RecycleTime, backend: store.backend() };
+        let mut walker = ScanWalker::new(scope, WINDOW, 1, None);
         let mut oldest = None;
         while let Some(window) = walker.window(&mut conn)? {
             if window.removable > 0 && oldest.is_none() {

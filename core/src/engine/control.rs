@@ -1,4 +1,4 @@
-//! What a run is made with, and the callbacks to pause, stop and observe it.
+//! The engine's configuration, and the callbacks to pause, stop and observe a run.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,27 +9,27 @@ use crate::model::run::{Counts, RunState};
 use crate::model::stop_reason::StopReason;
 use crate::store::db::{Retries, Store};
 
-/// What a run is made with.
+/// The configuration that all runs share.
 #[derive(Debug, Clone)]
 pub struct Engine {
     /// The database.
     pub store: Store,
-    /// How the rule of the ongoing task is read.
+    /// How the rule on ongoing tasks is interpreted.
     pub rules: OngoingTask,
-    /// How large chunks are, and how much time lies between them.
+    /// Chunk size, pauses between chunks, and concurrency.
     pub pace: Pace,
 }
 
-/// The caller's hand on a run.
+/// Callbacks with which the caller pauses, stops and observes a run.
 pub struct Control<'a> {
-    /// Asked before each chunk, and while the run is held.
+    /// Decides whether the next chunk may begin. Called before each chunk, and repeatedly while the run is held.
     pub gate: Box<dyn FnMut(&Progress) -> Gate + 'a>,
-    /// Told after each chunk, and whenever the run is held or goes on.
+    /// Called after each chunk, and whenever the run is held or continues.
     pub progress: Box<dyn FnMut(&Progress) + 'a>,
 }
 
 impl Control<'static> {
-    /// Lets a run go to its end, unwatched.
+    /// Callbacks that never hold or stop the run and report nothing.
     #[must_use]
     pub fn unattended() -> Self {
         Self { gate: Box::new(|_| Gate::Go), progress: Box::new(|_| ()) }
@@ -45,44 +45,44 @@ impl fmt::Debug for Control<'_> {
 /// Whether the next chunk may begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gate {
-    /// It may.
+    /// The next chunk may begin.
     Go,
-    /// Not now, because of this throttle. The gate is asked again a little later.
+    /// Not yet, because of this throttle. The gate is called again a little later.
     Hold(String),
-    /// The run is to end.
+    /// The run must stop.
     Stop(StopReason),
 }
 
-/// Where a run stands.
+/// The progress of a run.
 #[derive(Debug, Clone)]
 pub struct Progress {
     /// The run's id in the ledger.
     pub run_id: i64,
-    /// The campaign under way. A prune knows those that are gone, too, and has none while it goes through the ledger.
+    /// The current campaign. It may no longer exist if the run is a prune. `None` while a prune deletes ledger rows.
     pub campaign_id: Option<i64>,
     /// Running, throttled, paused or stopping.
     pub state: RunState,
-    /// What holds it, while it is throttled or paused.
+    /// The throttle or operator that holds the run, while it is throttled or paused.
     pub held_by: Option<String>,
-    /// Removed and left so far, in all campaigns, those of an earlier process included.
+    /// Numbers removed and barred so far in all campaigns, including those of an earlier process of the same run.
     pub counts: Counts,
-    /// How many chunks those were.
+    /// Chunks committed so far.
     pub chunks: i64,
-    /// Attempts of this process that had to be made again.
+    /// Retries in this process.
     pub retries: Retries,
-    /// How long it was held so far, in all.
+    /// Total time for which the run was held.
     pub held: Duration,
-    /// What the last chunk did and how long it took. `None` when this report is not about a chunk.
+    /// The chunk that was just committed. `None` if this report is not about a chunk.
     pub chunk: Option<ChunkProgress>,
 }
 
-/// What one chunk did.
+/// The result of one chunk.
 #[derive(Debug, Clone, Copy)]
 pub struct ChunkProgress {
-    /// What it removed and left.
+    /// Numbers that it removed, and that the rules barred.
     pub counts: Counts,
-    /// How long it took: for a sweep the transaction, for the others with the search for its window.
+    /// Duration of the chunk. For restores and prunes it includes the search for the window, for sweeps it does not.
     pub took: Duration,
-    /// Numbers that the next one takes at most.
+    /// The most numbers that the next chunk removes.
     pub next_size: usize,
 }

@@ -1,4 +1,4 @@
-//! What can go wrong, in words that name the value and the way out.
+//! The engine's errors. Their texts name the value, the rule and the remedy.
 
 use std::fmt;
 
@@ -10,16 +10,16 @@ use crate::model::outcome_code::OutcomeCode;
 use crate::model::result_code::ResultCode;
 use crate::store::db::StoreError;
 
-/// Numbers whose key is taken in `call_data`.
+/// Numbers that cannot be restored because `call_data` has another number with the same key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Clashes {
-    /// All of them.
+    /// How many there are.
     pub count: i64,
-    /// The first twenty, by campaign and id.
+    /// The first twenty of them: (campaign id, number id).
     pub first: Vec<(i64, i64)>,
 }
 
-/// "2 numbers are in call_data already (campaign/id: 1/7, 1/9)"
+/// Example: "2 number(s) have a key that call_data has again (campaign/id: 1/7, 1/9)"
 impl fmt::Display for Clashes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let first: Vec<String> = self.first.iter().map(|(campaign, id)| format!("{campaign}/{id}")).collect();
@@ -53,7 +53,7 @@ pub enum Error {
     /// A bound of the run is exceeded.
     #[error("{0}")]
     Bound(crate::model::bounds::Exceeded),
-    /// Another sweep is at work on the campaign.
+    /// Another run has the lease of the campaign.
     #[error(
         "campaign {campaign} is locked by run {run_id} of {actor} ({owner}), which last reported at {heartbeat_at} UTC"
     )]
@@ -62,17 +62,17 @@ pub enum Error {
         campaign: CampaignId,
         /// The run that has its lease.
         run_id: i64,
-        /// Who asked for that run.
+        /// Who started that run.
         actor: String,
         /// The process that works on it.
         owner: String,
-        /// When that process last said that it is alive.
+        /// The last heartbeat of that process.
         heartbeat_at: chrono::NaiveDateTime,
     },
-    /// Another run has the key: what may happen once only has happened, or is happening.
+    /// Another run has the same key, so this operation has been executed or is being executed.
     #[error("another run has the key {0:?}")]
     KeyTaken(String),
-    /// There is no such run, or it is not to be resumed.
+    /// The run does not exist or cannot be resumed.
     #[error("run {run_id} cannot be resumed: {reason}")]
     NotResumable {
         /// The run.
@@ -80,7 +80,7 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// There is no such run, or there is nothing of it to take back.
+    /// The run does not exist or has no numbers to restore.
     #[error("run {run_id} cannot be restored: {reason}")]
     NotRestorable {
         /// The run.
@@ -88,13 +88,13 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// Numbers would return into an executing campaign.
+    /// The restore would return numbers to an executing campaign.
     #[error(
         "campaign {0} is executing (rules.ongoing_task = \"campaign\"): its dialler would call the numbers that return. \
         Suspend it, or give --into-executing"
     )]
     IntoExecuting(CampaignId),
-    /// Keys are taken where numbers should return.
+    /// `call_data` already has numbers with the keys of those to restore.
     #[error("{0}. Nothing overwrites a number: remove those in call_data first, or leave the run in history")]
     Clash(Clashes),
     /// Campaigns of a run failed.
@@ -103,16 +103,16 @@ pub enum Error {
     Campaigns {
         /// Which, and why.
         failed: Vec<(CampaignId, String)>,
-        /// Whether no other campaign was done.
+        /// Whether all campaigns of the run failed.
         all: bool,
     },
-    /// The database failed, refused or did not answer.
+    /// An error of the database or of the store.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Error {
-    /// The campaign is locked by this run.
+    /// The error for a campaign whose lease `holder` has.
     pub(crate) fn locked(campaign: CampaignId, holder: crate::model::run::Run) -> Self {
         Self::Locked {
             campaign,

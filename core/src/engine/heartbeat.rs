@@ -1,4 +1,4 @@
-//! Says in the ledger that a run is alive, however long a chunk takes or a throttle holds.
+//! Writes a run's heartbeat to the ledger from a thread of its own, so that long chunks and throttles do not delay it.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::Scope;
@@ -7,13 +7,14 @@ use std::time::Duration;
 use crate::store::db::Store;
 use crate::store::ledger;
 
-/// A third of the time after which a run is taken for dead: two beats may be lost.
+/// The heartbeat interval: a third of the time after which a run is considered dead, so that two heartbeats may fail.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// While the server is away: when it is back, others must not find the run silent for so long that they take it for dead.
-const WHILE_AWAY: Duration = Duration::from_secs(1);
+/// The interval after a failed heartbeat. When the server is reachable again, the run must write a heartbeat before another
+/// process sees its old one and considers it dead.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Beats until it is dropped.
+/// The heartbeat thread. It ends when this value is dropped.
 pub(crate) struct Heartbeat(#[allow(dead_code, reason = "dropping it ends the thread")] Sender<()>);
 
 impl Heartbeat {
@@ -22,12 +23,12 @@ impl Heartbeat {
         scope.spawn(move || {
             let mut pause = EVERY;
             while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-                let beaten =
+                let written =
                     store.connection().and_then(|mut conn| ledger::beat(&mut conn, run_id, store.clock().timestamp()));
-                pause = if beaten.is_ok() { EVERY } else { WHILE_AWAY };
-                // The run itself finds out when the database is gone.
-                if let Err(error) = beaten {
-                    tracing::warn!(run_id, %error, "no heartbeat");
+                pause = if written.is_ok() { EVERY } else { AFTER_FAILURE };
+                // Not fatal here: the run itself meets the same error in its next transaction and handles it.
+                if let Err(error) = written {
+                    tracing::warn!(run_id, %error, "the heartbeat could not be written");
                 }
             }
         });

@@ -1,4 +1,4 @@
-//! The chunks of one campaign's history, each one transaction.
+//! Works through the history of one campaign in chunks, one transaction per chunk. Restores and prunes share it.
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -14,56 +14,56 @@ use crate::model::stop_reason::StopReason;
 use crate::store::db::retry::retry;
 use crate::store::db::{AnyConnection, StoreError, Transient, commit_once, write_transaction};
 use crate::store::ledger::{self, LedgerState, LedgerUpdate};
-use crate::store::tables::history::{Scope, Walker, Window};
+use crate::store::tables::history::{HistoryScope, HistoryWalker, HistoryWindow};
 
-/// What a restore or a prune did.
+/// The result of a restore or a prune.
 #[derive(Debug)]
 pub struct HistoryReport {
     /// The run's id in the ledger.
     pub run_id: i64,
     /// How it ended.
     pub outcome: Outcome,
-    /// Numbers that left history, all committed.
+    /// Numbers removed from history by committed chunks.
     pub numbers: i64,
     /// Chunks committed.
     pub chunks: i64,
-    /// Attempts that had to be made again.
+    /// Retries.
     pub retries: i64,
 }
 
-/// Rows that one query of a preview counts at most: it locks nothing, so it may be larger than a chunk.
+/// The most rows that one query of a preview counts. A preview takes no locks, so this may be larger than a chunk.
 pub(crate) const PREVIEW_WINDOW: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
 
-/// Why a chunk did nothing.
+/// Why a chunk changed nothing.
 pub(crate) enum Break {
-    /// There was nothing left.
+    /// The scan has reached the end of the campaign's history.
     WalkEnded,
-    /// None of the rows of this window is meant.
-    Empty(Window),
-    /// The run is to stop.
+    /// No row of this window is selected.
+    Empty(HistoryWindow),
+    /// The run must stop.
     Stop(StopReason),
-    /// The run fails.
+    /// The run has failed.
     Fail(Error),
 }
 
-/// A chunk that is committed, or about to be.
+/// A chunk that is committed, or whose COMMIT is in progress.
 #[derive(Clone)]
 struct Taken {
     counts: Counts,
-    window: Window,
-    /// The ledger's rows with the chunk in them.
+    window: HistoryWindow,
+    /// The ledger's rows after the chunk.
     ledger: LedgerState,
 }
 
-/// Takes a campaign's rows out of history. `take` does it for one window, inside the chunk's transaction. `None` when all
-/// of it is done.
+/// Processes all selected history rows of a campaign. `take` processes one window, inside the chunk's transaction. Returns
+/// why the run stopped early, or `None` if it reached the end.
 pub(crate) fn take_all(
     run: &mut OpenRun<'_>,
-    scope: Scope,
+    scope: HistoryScope,
     control: &mut Control<'_>,
-    mut take: impl FnMut(&mut AnyConnection, &Window) -> Result<ControlFlow<Break, Counts>, StoreError>,
+    mut take: impl FnMut(&mut AnyConnection, &HistoryWindow) -> Result<ControlFlow<Break, Counts>, StoreError>,
 ) -> Result<Option<StopReason>, Error> {
-    let mut walker = Walker::new(scope, run.sizer.size());
+    let mut walker = HistoryWalker::new(scope, run.sizer.size());
     loop {
         if let Some(reason) = run.hold(Some(scope.campaign_id), control)? {
             return Ok(Some(reason));
@@ -92,11 +92,12 @@ pub(crate) fn take_all(
     }
 }
 
-/// Finds the next window and takes it. After a lock timeout the next attempt takes half as many rows.
+/// Finds the next window and processes it. After a lock timeout the next attempt uses half the chunk size: a smaller chunk
+/// needs fewer locks.
 fn one(
     run: &mut OpenRun<'_>,
-    walker: &mut Walker,
-    take: &mut impl FnMut(&mut AnyConnection, &Window) -> Result<ControlFlow<Break, Counts>, StoreError>,
+    walker: &mut HistoryWalker,
+    take: &mut impl FnMut(&mut AnyConnection, &HistoryWindow) -> Result<ControlFlow<Break, Counts>, StoreError>,
 ) -> Result<ControlFlow<Break, Taken>, StoreError> {
     let (store, patience, before) = (&run.engine.store, run.patience(), run.ledger.clone());
     let sizer = &mut run.sizer;

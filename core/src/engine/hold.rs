@@ -1,4 +1,4 @@
-//! Between two chunks: whether to go on, to wait, or to end.
+//! Decides between two chunks whether the run continues, waits or stops.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,46 +11,50 @@ use crate::model::stop_reason::StopReason;
 use crate::store::ledger::controls::{RunControl, Wanted};
 use crate::store::ledger::{controls, fit_stop_reason};
 
-/// How often a run that is held looks whether it may go on.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often a held run checks whether it may continue. Short enough that an operator sees `runs ID resume` take effect
+/// at once.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What is wished for, just before the next chunk.
-pub(crate) enum Wish {
-    Go,
-    /// The run is to wait: in which state, held by what.
+/// What the run does before its next chunk.
+pub(crate) enum Decision {
+    Proceed,
+    /// Wait, in this state, because of this throttle or operator.
     Wait(RunState, Option<String>),
     Stop(StopReason),
 }
 
 impl OpenRun<'_> {
-    /// Asks people, through the ledger, and the caller's gate.
-    pub(crate) fn ask(&mut self, campaign: Option<i64>, control: &mut Control<'_>) -> Result<Wish, Error> {
+    /// Reads the operator's command from the ledger and asks the caller's gate. Applies a changed pace. A command takes
+    /// precedence over a throttle, and a stop over both.
+    pub(crate) fn decide(&mut self, campaign: Option<i64>, control: &mut Control<'_>) -> Result<Decision, Error> {
         let run_id = self.ledger.run.id;
-        // A request is over before anybody could speak to it.
-        let said =
+        // A request ends within seconds, before an operator could send a command: the query would be wasted.
+        let requested =
             if self.is_request() { RunControl::default() } else { self.retry(|conn| controls::read(conn, run_id))? };
-        self.sizer.change(said.pace);
+        self.sizer.change(requested.pace);
         let gate = (control.gate)(&self.progress(campaign, None));
-        Ok(match (said.wanted, gate) {
-            (_, Gate::Stop(reason)) => Wish::Stop(reason),
-            (Some(Wanted::Cancel), _) => Wish::Stop(StopReason::Cancelled { actor: said.actor }),
-            (Some(Wanted::Pause), _) => Wish::Wait(RunState::Paused, Some(format!("paused by {}", said.actor))),
-            (None, Gate::Hold(by)) => Wish::Wait(RunState::Throttled, Some(fit_stop_reason(&by))),
-            (None, Gate::Go) => Wish::Go,
+        Ok(match (requested.wanted, gate) {
+            (_, Gate::Stop(reason)) => Decision::Stop(reason),
+            (Some(Wanted::Cancel), _) => Decision::Stop(StopReason::Cancelled { actor: requested.actor }),
+            (Some(Wanted::Pause), _) => {
+                Decision::Wait(RunState::Paused, Some(format!("paused by {}", requested.actor)))
+            }
+            (None, Gate::Hold(by)) => Decision::Wait(RunState::Throttled, Some(fit_stop_reason(&by))),
+            (None, Gate::Go) => Decision::Proceed,
         })
     }
 
-    /// Waits as long as a throttle or a person holds the run. Says why it is to end, if it is.
+    /// Waits while a throttle or an operator holds the run. Returns the reason if the run must stop.
     pub(crate) fn hold(
         &mut self,
         campaign: Option<i64>,
         control: &mut Control<'_>,
     ) -> Result<Option<StopReason>, Error> {
         loop {
-            let (state, by) = match self.ask(campaign, control)? {
-                Wish::Stop(reason) => return Ok(Some(reason)),
-                Wish::Wait(state, by) => (state, by),
-                Wish::Go => (RunState::Running, None),
+            let (state, by) = match self.decide(campaign, control)? {
+                Decision::Stop(reason) => return Ok(Some(reason)),
+                Decision::Wait(state, by) => (state, by),
+                Decision::Proceed => (RunState::Running, None),
             };
             if (state, &by) != (self.state, &self.ledger.run.throttled_by) {
                 self.enter(state, by)?;
@@ -60,7 +64,7 @@ impl OpenRun<'_> {
                 return Ok(None);
             }
             let begun = Instant::now();
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(POLL_INTERVAL);
             self.held += begun.elapsed();
         }
     }

@@ -1,7 +1,8 @@
-//! The engine: what is done with numbers. It knows no SQL, and prints nothing.
+//! The engine: the operations on numbers. It contains no SQL and prints nothing.
 //!
-//! [`purge`] removes numbers, [`restore`] takes them back out of history, [`prune`] ends the retention of history. Each is a
-//! run of the ledger that goes chunk by chunk. [`preview`], [`backlog`] and [`verify`] only read.
+//! [`purge`] removes numbers, [`restore`] moves them from history back to `call_data`, [`prune`] deletes history whose
+//! retention has ended. Each is recorded in the ledger as a run and works in chunks, one transaction per chunk.
+//! [`preview`], [`backlog`] and [`verify`] only read.
 
 pub mod backlog;
 mod control;
@@ -21,5 +22,7 @@ pub mod verify;
 pub use control::{ChunkProgress, Control, Engine, Gate, Progress};
 pub use error::{Clashes, Error};
 pub use history_chunks::HistoryReport;
-pub use purge::{MOST_TOGETHER, Together, Unanswered, goes_together, purge, purge_together, resume, settle};
+pub use purge::{
+    BATCH_MAX, BatchOutcome, UnknownCommit, can_be_batched, purge, purge_batch, resolve_unknown_commit, resume,
+};
 pub use report::{CampaignReport, Outcome, PurgeReport};

@@ -1,5 +1,4 @@
-//! A run that is open in the ledger: its ledger, its pace, and the caller's hand on it. Sweeps, restores and prunes
-//! share it.
+//! A run in progress: its ledger rows, chunk size, retries and state. Sweeps, requests, restores and prunes share it.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,12 +15,13 @@ use crate::store::db::{AnyConnection, Retries, StoreError, commit_once, storage,
 use crate::store::ledger;
 use crate::store::ledger::{CampaignRow, LedgerState, LedgerUpdate, fit_stop_reason, runs};
 
-/// How long a client that waits for an answer is let wait for a lock or a server to come back.
+/// How long a request retries while a lock is held or the server is unreachable. A client is waiting for the response.
 pub(crate) const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
-/// The longest pause after a chunk: a person who wants the run to end should not wait for it.
+/// The longest pause after a chunk. Commands to stop the run are read after the pause, and an operator should not wait
+/// longer than this.
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
-/// A run that is open in the ledger, or about to be.
+/// A run in progress. Its row may not have been inserted into the ledger yet.
 pub(crate) struct OpenRun<'a> {
     pub(crate) engine: &'a Engine,
     /// The ledger's rows as this process last wrote them.
@@ -29,7 +29,7 @@ pub(crate) struct OpenRun<'a> {
     pub(crate) sizer: Sizer,
     pub(crate) retries: Retries,
     pub(crate) held: Duration,
-    /// Until when others are let work after the last chunk.
+    /// When the pause after the last chunk ends. Other clients of the database use it to work.
     pub(crate) rest_until: Instant,
     pub(crate) state: RunState,
 }
@@ -62,7 +62,7 @@ impl<'a> OpenRun<'a> {
         retry(&self.engine.store, self.patience(), &mut self.retries, attempt)
     }
 
-    /// Puts the run and its campaigns into the ledger.
+    /// Inserts the run and its campaigns into the ledger.
     pub(crate) fn insert(&mut self, campaigns: &[CampaignRow]) -> Result<(), StoreError> {
         let run = self.ledger.run.clone();
         let mut in_doubt = Vec::new();
@@ -86,26 +86,27 @@ impl<'a> OpenRun<'a> {
         Ok(())
     }
 
-    /// Why the tables may not be changed, if they may not.
+    /// The error if a table could lose numbers, for example because its storage engine cannot roll back.
     pub(crate) fn refused_by_tables(&mut self) -> Result<Option<Error>, Error> {
         let found = self.retry(storage::find_unsafe)?;
         Ok(found.into_iter().next().map(|table| StoreError::from(table).into()))
     }
 
-    /// Ends the run in the ledger. The outcome is another one when that fails.
+    /// Records the end of the run in the ledger. If that fails, the returned outcome is the failure.
     pub(crate) fn end(&mut self, outcome: Outcome, code: Option<ResultCode>) -> Outcome {
         let mut last = self.ledger.clone();
         last.campaign = None;
         last.run.end(outcome.run_end(code), self.engine.store.clock().timestamp());
-        // Nothing was done that could be done twice, and a repetition may find less to do.
+        // A run that a bound refused has removed nothing. Its keys are released, so that the client can repeat the request
+        // when fewer numbers match.
         if matches!(outcome, Outcome::Refused(Error::Bound(_))) && !last.saved {
             (last.run.request_key, last.run.idempotency_key) = (None, None);
         }
-        // The last chunk of a request has said so already; a run whose key is taken has no row.
-        let is_told = matches!(outcome, Outcome::Failed(Error::Store(StoreError::KeyTaken)))
+        // The last chunk of a request has already recorded its end, and a run whose key is taken has no row.
+        let is_recorded = matches!(outcome, Outcome::Failed(Error::Store(StoreError::KeyTaken)))
             || self.ledger.saved
                 && (last.run.state, last.run.result_code) == (self.ledger.run.state, self.ledger.run.result_code);
-        if is_told {
+        if is_recorded {
             return outcome;
         }
         match self.save(last) {
@@ -114,13 +115,13 @@ impl<'a> OpenRun<'a> {
                 if !matches!(error, StoreError::KeyTaken) {
                     tracing::warn!(run_id = self.ledger.run.id, %error, "the end of the run could not be recorded");
                 }
-                // The first error is the one to tell.
+                // Report the first error: it is the cause.
                 if matches!(outcome, Outcome::Failed(_)) { outcome } else { Outcome::Failed(error.into()) }
             }
         }
     }
 
-    /// Writes the run's rows in a transaction of their own, outside a chunk.
+    /// Writes the run's ledger rows in a separate transaction, outside a chunk.
     pub(crate) fn save(&mut self, next: LedgerState) -> Result<(), StoreError> {
         let update = LedgerUpdate { before: self.ledger.clone(), next };
         let mut in_doubt = Vec::new();
@@ -141,7 +142,7 @@ impl<'a> OpenRun<'a> {
         Ok(())
     }
 
-    /// Closes the row of the campaign under way.
+    /// Records the outcome of the current campaign in its ledger row.
     pub(crate) fn close_campaign(&mut self, outcome: &Outcome) -> Result<(), StoreError> {
         let mut next = self.ledger.clone();
         if let Some(row) = &mut next.campaign {
@@ -157,7 +158,7 @@ impl<'a> OpenRun<'a> {
         Ok(())
     }
 
-    /// Learns from a chunk and reports it.
+    /// Adapts the chunk size to a committed chunk, and reports the progress.
     pub(crate) fn learn(&mut self, campaign: Option<i64>, counts: Counts, took: Duration, control: &mut Control<'_>) {
         self.sizer.learn(counts.matched, took);
         self.rest_until = Instant::now() + self.sizer.rest(took).min(LONGEST_REST);
@@ -165,7 +166,7 @@ impl<'a> OpenRun<'a> {
         (control.progress)(&self.progress(campaign, Some(chunk)));
     }
 
-    /// Lets others work after the last chunk.
+    /// Waits until the pause after the last chunk is over.
     pub(crate) fn rest(&self) {
         thread::sleep(self.rest_until.saturating_duration_since(Instant::now()));
     }
@@ -186,7 +187,7 @@ impl<'a> OpenRun<'a> {
     }
 }
 
-/// Does `work` while the ledger hears that the run is alive.
+/// Runs `work` while a thread writes the run's heartbeat.
 pub(crate) fn with_heartbeat<T>(engine: &Engine, run_id: i64, work: impl FnOnce() -> T) -> T {
     thread::scope(|scope| {
         let _heartbeat = Heartbeat::start(scope, &engine.store, run_id);

@@ -1,4 +1,4 @@
-//! What a run would do. It goes the very walk of the run and counts by the very predicate, and changes nothing.
+//! Preview of a run (dry run). It uses the same scan and the same filter as the run, and changes nothing.
 
 use std::num::NonZeroUsize;
 
@@ -13,36 +13,36 @@ use crate::model::run::Target;
 use crate::model::walk::Walk;
 use crate::store::db::AnyConnection;
 use crate::store::scan::choose;
-use crate::store::scan::choose::Course;
-use crate::store::scan::walker::Walker;
-use crate::store::scan::window::Scope;
+use crate::store::scan::choose::ScanPlan;
+use crate::store::scan::walker::ScanWalker;
+use crate::store::scan::window::ScanScope;
 use crate::store::tables::campaigns;
 
-/// Numbers that a preview shows.
+/// The most sample numbers in a preview.
 const SAMPLE_SIZE: usize = 10;
 
-/// Numbers that one query counts at most: it locks nothing, so it may be larger than a chunk.
+/// The most numbers that one query counts. A preview takes no locks, so this may be larger than a chunk.
 const WINDOW: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
 
-/// What a run would do, if it began now.
+/// What a run would do if it started now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Preview {
-    /// Which index would lead.
+    /// Which index the run would scan.
     pub walk: Walk,
     /// Numbers that pass every filter.
     pub matched: i64,
-    /// Those of them that would go.
+    /// Matching numbers that the run would remove.
     pub removable: i64,
-    /// Those of them that would stay, by reason.
+    /// Matching numbers that the rules bar, by reason.
     pub barred: Barred,
-    /// Some of those that would go, but for the campaign's state.
+    /// Some of the numbers that the run would remove. They are shown even if the campaign's state bars them.
     pub sample: Vec<SampleNumber>,
     /// Whether the campaign's state bars all its numbers.
     pub campaign_executing: bool,
 }
 
-/// A number, shown to be recognised and not to be read.
+/// A number of a preview, masked: recognisable, but not readable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SampleNumber {
@@ -50,11 +50,11 @@ pub struct SampleNumber {
     pub called: String,
     /// The column `status`.
     pub status: i16,
-    /// Wall-clock, without a zone, in the database's own words: other programs may have written what is no time.
+    /// Wall-clock time without a zone, as the database prints it: other programs may have stored values that are not times.
     pub recycle_time: Option<String>,
 }
 
-/// Walks as the run would and counts. `stop` is asked before each window; a preview that is stopped is `None`.
+/// Scans and counts as the run would. `stop` is called before each window; if it returns true, the result is `None`.
 ///
 /// # Errors
 /// No such campaign, or the database's.
@@ -64,11 +64,11 @@ pub fn preview(
     criteria: &Criteria,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Preview>, Error> {
-    look(engine, &mut *engine.store.connection()?, target, criteria, stop)
+    preview_on(engine, &mut *engine.store.connection()?, target, criteria, stop)
 }
 
-/// The same on a connection.
-pub(crate) fn look(
+/// As [`preview`], on a given connection.
+pub(crate) fn preview_on(
     engine: &Engine,
     conn: &mut AnyConnection,
     target: Target,
@@ -78,8 +78,8 @@ pub(crate) fn look(
     let Engine { store, rules, .. } = engine;
     let campaign = campaigns::find(conn, target.vdn_id, target.campaign_id)?
         .ok_or(Error::NoSuchCampaign { vdn: target.vdn_id, campaign: target.campaign_id })?;
-    let Course { walk, rows_per_match, .. } = choose::choose(conn, target.campaign_id, criteria)?;
-    let scope = Scope { campaign: target.campaign_id, criteria, walk, backend: store.backend() };
+    let ScanPlan { walk, rows_per_match, .. } = choose::choose(conn, target.campaign_id, criteria)?;
+    let scope = ScanScope { campaign: target.campaign_id, criteria, walk, backend: store.backend() };
     let mut preview = Preview {
         walk,
         matched: 0,
@@ -88,7 +88,7 @@ pub(crate) fn look(
         sample: Vec::new(),
         campaign_executing: rules.bars_campaign(campaign.status),
     };
-    let mut walker = Walker::new(scope, WINDOW, rows_per_match, None);
+    let mut walker = ScanWalker::new(scope, WINDOW, rows_per_match, None);
     while let Some(window) = walker.window(conn)? {
         if stop() {
             return Ok(None);

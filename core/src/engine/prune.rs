@@ -1,4 +1,4 @@
-//! Ends the retention of history, and then of ledger rows that have no history left.
+//! Prune: deletes history rows whose retention has ended, and then ledger rows without remaining history.
 
 use std::ops::ControlFlow;
 
@@ -10,87 +10,87 @@ use crate::engine::error::Error;
 use crate::engine::history_chunks::{HistoryReport, PREVIEW_WINDOW, take_all};
 use crate::engine::open_run::{OpenRun, with_heartbeat};
 use crate::engine::report::Outcome;
-use crate::model::bounds::{Bounds, Share};
+use crate::model::bounds::{Bounds, CampaignRemoval};
 use crate::model::campaign::CampaignId;
 use crate::model::run::{Counts, RunKind};
 use crate::store::ledger::{LedgerState, Origin, RunRow, retention};
-use crate::store::tables::history::{Scope, Walker, Which, next_campaign};
+use crate::store::tables::history::{HistoryScope, HistoryWalker, Which, next_campaign};
 
-/// A wish to end the retention of what is old.
+/// The parameters of a prune.
 #[derive(Debug, Clone)]
 pub struct Prune {
-    /// History that was archived before this time goes. See [`crate::model::age::cutoff`].
+    /// History that was archived before this time is deleted. See [`crate::model::age::cutoff`].
     pub archived_before: NaiveDateTime,
-    /// How many rows may go.
+    /// How many rows may be deleted.
     pub bounds: Bounds,
-    /// Who asks.
+    /// Who started the prune.
     pub actor: String,
 }
 
-/// What a prune would do, if it began now.
+/// What a prune would do if it started now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PrunePreview {
-    /// History that was archived before this time would go.
+    /// History that was archived before this time would be deleted.
     pub archived_before: NaiveDateTime,
-    /// Rows of history that would go.
+    /// History rows that would be deleted.
     pub numbers: i64,
-    /// By campaign, those with none left out.
+    /// The same by campaign. Campaigns without such rows are left out.
     pub campaigns: Vec<HistoryShare>,
-    /// Ledger rows that would go with them, at most: those with history left over stay.
+    /// The most ledger rows that would be deleted. Rows whose run still has history remain.
     pub ledger_rows: i64,
     /// Why the prune would be refused.
     pub refused: Option<String>,
 }
 
-/// What would go from one campaign's history.
+/// What a prune would delete from one campaign's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryShare {
-    /// The campaign; there may be none of this id any more.
+    /// The campaign. It may no longer exist.
     pub campaign_id: i64,
-    /// Rows that would go.
+    /// Rows that would be deleted.
     pub numbers: i64,
 }
 
-/// What a prune did.
+/// The result of a prune.
 #[derive(Debug)]
 pub struct PruneReport {
-    /// What became of history.
+    /// The result for the history table.
     pub history: HistoryReport,
-    /// Ledger rows that went.
+    /// Ledger rows that were deleted.
     pub ledger_rows: i64,
 }
 
-/// Counts what would go. `stop` is asked before each window; a preview that is stopped is `None`.
+/// Counts what a prune would delete. `stop` is called before each window; if it returns true, the result is `None`.
 ///
 /// # Errors
 /// The database's.
-pub fn preview(engine: &Engine, wish: &Prune, stop: &dyn Fn() -> bool) -> Result<Option<PrunePreview>, Error> {
-    let Some(campaigns) = count(engine, wish, stop)? else { return Ok(None) };
+pub fn preview(engine: &Engine, request: &Prune, stop: &dyn Fn() -> bool) -> Result<Option<PrunePreview>, Error> {
+    let Some(campaigns) = count(engine, request, stop)? else { return Ok(None) };
     let mut conn = engine.store.connection()?;
     let (mut ledger_rows, mut after) = (0, None);
-    while let Some(window) = retention::window(&mut conn, after)? {
+    while let Some(range) = retention::next_range(&mut conn, after)? {
         if stop() {
             return Ok(None);
         }
-        ledger_rows += retention::count(&mut conn, &window, wish.archived_before)?;
-        after = Some(window.upto);
+        ledger_rows += retention::count(&mut conn, &range, request.archived_before)?;
+        after = Some(range.upto);
     }
     Ok(Some(PrunePreview {
-        archived_before: wish.archived_before,
+        archived_before: request.archived_before,
         numbers: campaigns.iter().map(|share| share.numbers).sum(),
-        refused: check(wish, &campaigns).err().map(|error| error.to_string()),
+        refused: check(request, &campaigns).err().map(|error| error.to_string()),
         campaigns,
         ledger_rows,
     }))
 }
 
-fn count(engine: &Engine, wish: &Prune, stop: &dyn Fn() -> bool) -> Result<Option<Vec<HistoryShare>>, Error> {
+fn count(engine: &Engine, request: &Prune, stop: &dyn Fn() -> bool) -> Result<Option<Vec<HistoryShare>>, Error> {
     let mut conn = engine.store.connection()?;
     let (mut campaigns, mut after) = (Vec::new(), None);
     while let Some(campaign_id) = next_campaign(&mut conn, "call_data_history", after)? {
-        let mut walker = Walker::new(wish.scope(campaign_id), PREVIEW_WINDOW);
+        let mut walker = HistoryWalker::new(request.scope(campaign_id), PREVIEW_WINDOW);
         let mut numbers = 0;
         while let Some(window) = walker.window(&mut conn)? {
             if stop() {
@@ -109,34 +109,34 @@ fn count(engine: &Engine, wish: &Prune, stop: &dyn Fn() -> bool) -> Result<Optio
     Ok(Some(campaigns))
 }
 
-/// The bounds of sweeps, on rows of history.
-fn check(wish: &Prune, campaigns: &[HistoryShare]) -> Result<(), Error> {
-    let share = |share: &HistoryShare| -> Result<Share, Error> {
+/// Checks the bounds, which are those of sweeps, against the history rows to delete.
+fn check(request: &Prune, campaigns: &[HistoryShare]) -> Result<(), Error> {
+    let removal = |share: &HistoryShare| -> Result<CampaignRemoval, Error> {
         let campaign_id = CampaignId::try_from(share.campaign_id)?;
-        Ok(Share { campaign_id, removable: share.numbers, all: share.numbers })
+        Ok(CampaignRemoval { campaign_id, removable: share.numbers, total: Some(share.numbers) })
     };
-    let shares = campaigns.iter().map(share).collect::<Result<Vec<_>, _>>()?;
-    wish.bounds.check(&shares).map_err(Error::Bound)
+    let removals = campaigns.iter().map(removal).collect::<Result<Vec<_>, _>>()?;
+    request.bounds.check(&removals).map_err(Error::Bound)
 }
 
 impl Prune {
-    fn scope(&self, campaign_id: i64) -> Scope {
-        Scope { campaign_id, which: Which::ArchivedBefore(self.archived_before) }
+    fn scope(&self, campaign_id: i64) -> HistoryScope {
+        HistoryScope { campaign_id, which: Which::ArchivedBefore(self.archived_before) }
     }
 }
 
-/// Deletes history that is old enough, in chunks, each one transaction; then ledger rows that are as old and have no
-/// history left.
+/// Deletes history rows that are old enough, in chunks, one transaction per chunk. Then deletes ledger rows that are as
+/// old and whose runs have no history left.
 ///
 /// # Errors
-/// Only while nothing has begun: the database cannot be reached. After that the report says how it ended.
-pub fn prune(engine: &Engine, wish: &Prune, control: &mut Control<'_>) -> Result<PruneReport, Error> {
+/// Only before the run begins: the database is not reachable. After that the report contains the outcome.
+pub fn prune(engine: &Engine, request: &Prune, control: &mut Control<'_>) -> Result<PruneReport, Error> {
     let store = &engine.store;
-    let criteria = serde_json::json!({ "archivedBefore": wish.archived_before }).to_string();
+    let criteria = serde_json::json!({ "archivedBefore": request.archived_before }).to_string();
     let origin = Origin {
         kind: RunKind::Prune,
         policy: None,
-        actor: &wish.actor,
+        actor: &request.actor,
         targets: &[],
         criteria,
         archive_history: false,
@@ -147,7 +147,7 @@ pub fn prune(engine: &Engine, wish: &Prune, control: &mut Control<'_>) -> Result
     let run_id = run.ledger.run.id;
     let mut ledger_rows = 0;
     let outcome = with_heartbeat(engine, run_id, || {
-        work(&mut run, wish, &mut ledger_rows, control).unwrap_or_else(Outcome::Failed)
+        work(&mut run, request, &mut ledger_rows, control).unwrap_or_else(Outcome::Failed)
     });
     let outcome = run.end(outcome, None);
     let (numbers, chunks) = (run.ledger.run.deleted, run.ledger.run.chunks);
@@ -159,22 +159,24 @@ pub fn prune(engine: &Engine, wish: &Prune, control: &mut Control<'_>) -> Result
 
 fn work(
     run: &mut OpenRun<'_>,
-    wish: &Prune,
+    request: &Prune,
     ledger_rows: &mut i64,
     control: &mut Control<'_>,
 ) -> Result<Outcome, Error> {
     if let Some(refused) = run.refused_by_tables()? {
         return Ok(Outcome::Refused(refused));
     }
-    if wish.bounds.any() {
-        let campaigns = count(run.engine, wish, &|| false)?.unwrap_or_default();
-        if let Err(error) = check(wish, &campaigns) {
+    if request.bounds.any() {
+        // Nothing stops this count, so there is always a result.
+        if let Some(campaigns) = count(run.engine, request, &|| false)?
+            && let Err(error) = check(request, &campaigns)
+        {
             return Ok(Outcome::Refused(error));
         }
     }
     let mut after = None;
     while let Some(campaign_id) = run.retry(|conn| next_campaign(conn, "call_data_history", after))? {
-        let scope = wish.scope(campaign_id);
+        let scope = request.scope(campaign_id);
         let stopped = take_all(run, scope, control, |conn, window| {
             let pruned = scope.prune(conn, window)?;
             Ok(ControlFlow::Continue(Counts { matched: pruned, deleted: pruned, ..Counts::default() }))
@@ -185,12 +187,12 @@ fn work(
         after = Some(campaign_id);
     }
     let mut after = None;
-    while let Some(window) = run.retry(|conn| retention::window(conn, after))? {
+    while let Some(range) = run.retry(|conn| retention::next_range(conn, after))? {
         if let Some(reason) = run.hold(None, control)? {
             return Ok(Outcome::Stopped(reason));
         }
-        *ledger_rows += run.retry(|conn| retention::end(conn, &window, wish.archived_before))?;
-        after = Some(window.upto);
+        *ledger_rows += run.retry(|conn| retention::end(conn, &range, request.archived_before))?;
+        after = Some(range.upto);
     }
     Ok(Outcome::Succeeded)
 }

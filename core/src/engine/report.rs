@@ -1,4 +1,4 @@
-//! What a run did.
+//! The results of runs.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use crate::store::ledger::{CampaignRow, RunEnd};
 /// How a run ended, or a campaign of it.
 #[derive(Debug)]
 pub enum Outcome {
-    /// All that matched has been looked at.
+    /// All matching numbers were processed.
     Succeeded,
-    /// Between two chunks.
+    /// Stopped between two chunks.
     Stopped(StopReason),
-    /// Before the first row.
+    /// Refused before the first row was removed.
     Refused(Error),
-    /// By an error. What was committed by then is counted.
+    /// Ended by an error. The counts include what was committed before it.
     Failed(Error),
 }
 
 impl Outcome {
-    /// The state of the ledger that says the same.
+    /// The corresponding state in the ledger.
     #[must_use]
     pub fn state(&self) -> RunState {
         match self {
@@ -36,7 +36,7 @@ impl Outcome {
         }
     }
 
-    /// The code that decisions read.
+    /// The code of the outcome. Programs decide by it, never by the texts.
     #[must_use]
     pub fn code(&self) -> OutcomeCode {
         match self {
@@ -46,7 +46,7 @@ impl Outcome {
         }
     }
 
-    /// How the run's row says it.
+    /// The outcome as the columns of the run's row.
     pub(crate) fn run_end(&self, result_code: Option<ResultCode>) -> RunEnd {
         let (stop_reason, error) = match self {
             Self::Failed(error) => (None, Some(error.to_string())),
@@ -55,7 +55,7 @@ impl Outcome {
         RunEnd { state: self.state(), outcome: self.code(), stop_reason, error, result_code }
     }
 
-    /// Why it is not a success.
+    /// Why the run did not succeed, for people.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         match self {
@@ -66,26 +66,26 @@ impl Outcome {
     }
 }
 
-/// What a run did in one campaign.
+/// The result of a run in one campaign.
 #[derive(Debug)]
 pub struct CampaignReport {
     /// The campaign.
     pub target: Target,
     /// How it ended there.
     pub state: RunState,
-    /// Why it is not a success.
+    /// Why it did not succeed.
     pub reason: Option<String>,
-    /// What was committed there, by an earlier process of the same run included.
+    /// What was committed there, including by an earlier process of the same run.
     pub counts: Counts,
     /// Chunks committed there.
     pub chunks: i64,
-    /// Attempts that had to be made again.
+    /// Retries.
     pub retries: i64,
-    /// Which index led. `None` when it ended before one was chosen.
+    /// Which index the run scanned. `None` if the run ended before it chose one.
     pub walk: Option<Walk>,
     /// Time spent in chunks.
     pub sql: Duration,
-    /// Time held by throttles and people.
+    /// Time for which throttles and operators held the run.
     pub throttled: Duration,
     /// How long the first chunk of this process took.
     pub first_chunk: Duration,
@@ -96,7 +96,7 @@ pub struct CampaignReport {
 }
 
 impl CampaignReport {
-    /// What an earlier process of the run has done there.
+    /// The report of what an earlier process of the run did in the campaign.
     pub(crate) fn from_row(row: &CampaignRow, target: Target) -> Self {
         let ms = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
         Self {
@@ -127,7 +127,7 @@ impl CampaignReport {
     }
 }
 
-/// What a run did.
+/// The result of a run.
 #[derive(Debug)]
 pub struct PurgeReport {
     /// The run's id in the ledger.
@@ -138,9 +138,9 @@ pub struct PurgeReport {
     pub counts: Counts,
     /// Chunks committed.
     pub chunks: i64,
-    /// Attempts that had to be made again.
+    /// Retries.
     pub retries: i64,
-    /// Each campaign that was begun, in order.
+    /// Each campaign that the run worked on, in order.
     pub campaigns: Vec<CampaignReport>,
 }
 
@@ -156,12 +156,12 @@ impl PurgeReport {
     }
 }
 
-/// Something matches and all of it is barred: 0200028 (contract, section 2).
+/// The result code of a completed request. If numbers match and all of them are barred it is 0200028 (contract, section 2).
 pub(crate) fn result_code(counts: &Counts) -> ResultCode {
     if counts.deleted == 0 && counts.barred.total() > 0 { ResultCode::StateForbids } else { ResultCode::Success }
 }
 
-/// The outcome of a run from those of its campaigns: a bad campaign does not stop the rest, and is not hidden by it.
+/// Combines the outcomes of a run's campaigns. A failed campaign neither stops the others nor is hidden by their success.
 pub(crate) fn combine(mut outcomes: Vec<(CampaignId, Outcome)>) -> Outcome {
     if outcomes.len() == 1 {
         return outcomes.remove(0).1;
@@ -172,12 +172,12 @@ pub(crate) fn combine(mut outcomes: Vec<(CampaignId, Outcome)>) -> Outcome {
     for (campaign, outcome) in outcomes {
         match outcome {
             Outcome::Failed(error) => failed.push((campaign, error.to_string())),
-            // Nobody has decided that these are to stay as they are.
+            // The rules did not forbid these campaigns; they could not be processed, so the run has not done its work.
             Outcome::Refused(error @ (Error::Locked { .. } | Error::Store(_))) if campaigns > 1 => {
                 failed.push((campaign, error.to_string()));
             }
             Outcome::Refused(error) => refused.push(error),
-            // One campaign that begins to execute says nothing about the others; any other reason ended the run.
+            // A campaign that began to execute ends only itself. Every other stop reason ended the whole run.
             Outcome::Stopped(reason) if reason != StopReason::CampaignExecuting => return Outcome::Stopped(reason),
             Outcome::Stopped(_) | Outcome::Succeeded => {}
         }

@@ -1,4 +1,4 @@
-//! Takes back a run: the numbers that it archived return to `call_data` as they were.
+//! Restore: moves the numbers that a run archived from history back to `call_data`, unchanged.
 
 use std::ops::ControlFlow;
 
@@ -16,38 +16,38 @@ use crate::store::db::{StoreError, columns, storage};
 use crate::store::ledger::leases::Lease;
 use crate::store::ledger::{CampaignRow, LedgerState, Origin, RunRow, leases, runs};
 use crate::store::tables::campaigns;
-use crate::store::tables::history::{Scope, Walker, Which};
+use crate::store::tables::history::{HistoryScope, HistoryWalker, Which};
 
-/// A wish to take a run back.
+/// The parameters of a restore.
 #[derive(Debug, Clone)]
 pub struct Restore {
     /// The run that archived the numbers.
     pub run_id: i64,
-    /// Who asks.
+    /// Who started the restore.
     pub actor: String,
-    /// Whether numbers may return into an executing campaign, whose dialler will call them.
+    /// Whether numbers may return to an executing campaign. Its dialler will call them.
     pub into_executing: bool,
 }
 
-/// What a restore would do, if it began now.
+/// What a restore would do if it started now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RestorePreview {
     /// The run that archived the numbers.
     pub run_id: i64,
-    /// Numbers of it that are in history.
+    /// Numbers of the run that are in history.
     pub numbers: i64,
-    /// Those of them that cannot return because their key is taken.
+    /// Those that cannot return because `call_data` has a number with the same key.
     pub clashes: Clashes,
-    /// Campaigns that the numbers would return to, with how many.
+    /// The same numbers by campaign.
     pub campaigns: Vec<CampaignShare>,
-    /// Numbers that the run archived and whose retention has ended: they do not return.
+    /// Numbers that the run archived and that were pruned since. They cannot be restored.
     pub pruned: i64,
     /// Why the restore would be refused.
     pub refused: Option<String>,
 }
 
-/// What would return to one campaign.
+/// What a restore would return to one campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CampaignShare {
@@ -58,23 +58,23 @@ pub struct CampaignShare {
     pub numbers: i64,
 }
 
-/// A clash that is named, of all that there are.
+/// How many clashes an error lists.
 const CLASHES_NAMED: usize = 20;
 
-/// Looks what would return, and whether anything forbids it. `stop` is asked before each window; a preview that is
-/// stopped is `None`.
+/// Counts what a restore would return, and checks whether anything forbids it. `stop` is called before each window; if it
+/// returns true, the result is `None`.
 ///
 /// # Errors
 /// [`Error::NotRestorable`], or the database's.
-pub fn preview(engine: &Engine, wish: &Restore, stop: &dyn Fn() -> bool) -> Result<Option<RestorePreview>, Error> {
-    let (source, targets) = find_source(engine, wish.run_id)?;
-    let Some((shares, clashes)) = look(engine, wish.run_id, &targets, stop)? else { return Ok(None) };
-    let refused = match forbidden(engine, &targets, wish.into_executing)? {
+pub fn preview(engine: &Engine, request: &Restore, stop: &dyn Fn() -> bool) -> Result<Option<RestorePreview>, Error> {
+    let (source, targets) = find_source(engine, request.run_id)?;
+    let Some((shares, clashes)) = count_restorable(engine, request.run_id, &targets, stop)? else { return Ok(None) };
+    let refused = match forbidden(engine, &targets, request.into_executing)? {
         Some(error) => Some(error.to_string()),
         None => (clashes.count > 0).then(|| Error::Clash(clashes.clone()).to_string()),
     };
     Ok(Some(RestorePreview {
-        run_id: wish.run_id,
+        run_id: request.run_id,
         numbers: shares.iter().map(|share| share.numbers).sum(),
         clashes,
         campaigns: shares,
@@ -83,23 +83,23 @@ pub fn preview(engine: &Engine, wish: &Restore, stop: &dyn Fn() -> bool) -> Resu
     }))
 }
 
-/// Moves a run's numbers from history back to `call_data`, in chunks, each one transaction.
+/// Moves a run's numbers from history back to `call_data`, in chunks, one transaction per chunk.
 ///
-/// What is left when it ends early is still in history: the same wish goes on with it.
+/// If it ends early, the remaining numbers are still in history. Calling it again with the same parameters continues.
 ///
 /// # Errors
-/// Only while nothing has begun: [`Error::NotRestorable`], or the database cannot be reached. After that the report says
-/// how it ended.
-pub fn restore(engine: &Engine, wish: &Restore, control: &mut Control<'_>) -> Result<HistoryReport, Error> {
+/// Only before the run begins: [`Error::NotRestorable`], or the database is not reachable. After that the report contains
+/// the outcome.
+pub fn restore(engine: &Engine, request: &Restore, control: &mut Control<'_>) -> Result<HistoryReport, Error> {
     let (store, now) = (&engine.store, engine.store.clock().timestamp());
     runs::interrupt_dead(&mut *store.connection()?, now)?;
-    let (_, targets) = find_source(engine, wish.run_id)?;
+    let (_, targets) = find_source(engine, request.run_id)?;
     let origin = Origin {
         kind: RunKind::Restore,
         policy: None,
-        actor: &wish.actor,
+        actor: &request.actor,
         targets: &targets,
-        criteria: serde_json::to_string(&RestoreCriteria { restored_run: wish.run_id })
+        criteria: serde_json::to_string(&RestoreCriteria { restored_run: request.run_id })
             .map_err(|error| StoreError::Unreadable(format!("the criteria of the restore: {error}")))?,
         archive_history: false,
     };
@@ -109,11 +109,11 @@ pub fn restore(engine: &Engine, wish: &Restore, control: &mut Control<'_>) -> Re
     run.insert(&rows)?;
     let run_id = run.ledger.run.id;
     let outcome = with_heartbeat(engine, run_id, || {
-        let outcome = under_leases(&mut run, wish, &targets, rows, control).unwrap_or_else(Outcome::Failed);
+        let outcome = under_leases(&mut run, request, &targets, rows, control).unwrap_or_else(Outcome::Failed);
         for target in &targets {
-            // A lease that stays behind ends with the run.
+            // Not fatal: a lease expires with its run.
             if let Err(error) = run.retry(|conn| leases::release(conn, target.campaign_id, run_id)) {
-                tracing::warn!(campaign = %target.campaign_id, %error, "the lease was not given back");
+                tracing::warn!(campaign = %target.campaign_id, %error, "the lease could not be released");
             }
         }
         outcome
@@ -123,7 +123,7 @@ pub fn restore(engine: &Engine, wish: &Restore, control: &mut Control<'_>) -> Re
     Ok(HistoryReport { run_id, outcome, numbers, chunks, retries: run.retries.total() })
 }
 
-/// The run, when there is something of it to take back, and its campaigns.
+/// The run to restore and its campaigns. An error if it has nothing to restore.
 fn find_source(engine: &Engine, run_id: i64) -> Result<(Run, Vec<Target>), Error> {
     let refuse = |reason: String| Error::NotRestorable { run_id, reason };
     let mut conn = engine.store.connection()?;
@@ -158,7 +158,7 @@ fn find_source(engine: &Engine, run_id: i64) -> Result<(Run, Vec<Target>), Error
     Ok((run, targets))
 }
 
-/// What keeps the whole restore from its first row, clashes aside.
+/// Why the whole restore is refused before its first row. Clashes are checked separately.
 fn forbidden(engine: &Engine, targets: &[Target], into_executing: bool) -> Result<Option<Error>, Error> {
     let mut conn = engine.store.connection()?;
     if let Some(table) = storage::find_unsafe(&mut conn)?.into_iter().next() {
@@ -179,15 +179,18 @@ fn forbidden(engine: &Engine, targets: &[Target], into_executing: bool) -> Resul
     Ok(None)
 }
 
-type Found = (Vec<CampaignShare>, Clashes);
-
-/// Counts what would return, and what clashes. `None`: stopped.
-fn look(engine: &Engine, run_id: i64, targets: &[Target], stop: &dyn Fn() -> bool) -> Result<Option<Found>, Error> {
+/// Counts the numbers to restore by campaign, and those that clash. `None`: `stop` returned true.
+fn count_restorable(
+    engine: &Engine,
+    run_id: i64,
+    targets: &[Target],
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<(Vec<CampaignShare>, Clashes)>, Error> {
     let mut conn = engine.store.connection()?;
     let (mut shares, mut clashes) = (Vec::new(), Clashes::default());
     for target in targets {
-        let scope = Scope { campaign_id: target.campaign_id.get(), which: Which::OfRun(run_id) };
-        let mut walker = Walker::new(scope, PREVIEW_WINDOW);
+        let scope = HistoryScope { campaign_id: target.campaign_id.get(), which: Which::OfRun(run_id) };
+        let mut walker = HistoryWalker::new(scope, PREVIEW_WINDOW);
         let mut numbers = 0;
         while let Some(window) = walker.window(&mut conn)? {
             if stop() {
@@ -209,7 +212,7 @@ fn look(engine: &Engine, run_id: i64, targets: &[Target], stop: &dyn Fn() -> boo
 
 fn under_leases(
     run: &mut OpenRun<'_>,
-    wish: &Restore,
+    request: &Restore,
     targets: &[Target],
     rows: Vec<CampaignRow>,
     control: &mut Control<'_>,
@@ -221,18 +224,18 @@ fn under_leases(
             return Ok(Outcome::Refused(Error::locked(target.campaign_id, *holder)));
         }
     }
-    if let Some(error) = forbidden(engine, targets, wish.into_executing)? {
+    if let Some(error) = forbidden(engine, targets, request.into_executing)? {
         return Ok(Outcome::Refused(error));
     }
-    // A look is quick; whoever wants the end is heard before the first chunk.
-    if let Some((_, clashes)) = look(engine, wish.run_id, targets, &|| false)?
+    // The count is quick, so it cannot be stopped; the first chunk checks for a stop.
+    if let Some((_, clashes)) = count_restorable(engine, request.run_id, targets, &|| false)?
         && clashes.count > 0
     {
         return Ok(Outcome::Refused(Error::Clash(clashes)));
     }
     for (target, row) in targets.iter().zip(rows) {
         run.ledger.campaign = Some(CampaignRow { state: RunState::Running, ..row });
-        let stopped = one_campaign(run, wish, *target, control);
+        let stopped = one_campaign(run, request, *target, control);
         let outcome = match stopped {
             Ok(None) => Outcome::Succeeded,
             Ok(Some(reason)) => Outcome::Stopped(reason),
@@ -248,32 +251,34 @@ fn under_leases(
 
 fn one_campaign(
     run: &mut OpenRun<'_>,
-    wish: &Restore,
+    request: &Restore,
     target: Target,
     control: &mut Control<'_>,
 ) -> Result<Option<StopReason>, Error> {
     let engine = run.engine;
-    let scope = Scope { campaign_id: target.campaign_id.get(), which: Which::OfRun(wish.run_id) };
+    let scope = HistoryScope { campaign_id: target.campaign_id.get(), which: Which::OfRun(request.run_id) };
     let taken = |error: Error| -> Result<Error, Error> {
         let unique = matches!(&error, Error::Store(StoreError::Database(error)) if is_key_taken(error));
         if !unique {
             return Ok(error);
         }
-        // A number with the same key came after the look.
-        let Some((_, clashes)) = look(engine, wish.run_id, &[target], &|| false)? else { return Ok(error) };
+        // A number with the same key was inserted after the check. Count again, to name it in the error.
+        let Some((_, clashes)) = count_restorable(engine, request.run_id, &[target], &|| false)? else {
+            return Ok(error);
+        };
         Ok(if clashes.count > 0 { Error::Clash(clashes) } else { error })
     };
     let stopped = take_all(run, scope, control, |conn, window| {
-        // Held until COMMIT: the campaign neither goes nor begins to execute meanwhile.
+        // The lock is held until COMMIT, so that the campaign can neither be deleted nor start to execute meanwhile.
         let Some(campaign) = campaigns::lock(conn, engine.store.catalogue(), target.campaign_id)? else {
-            let gone = Error::NoSuchCampaign { vdn: target.vdn_id, campaign: target.campaign_id };
-            return Ok(ControlFlow::Break(Break::Fail(gone)));
+            let missing = Error::NoSuchCampaign { vdn: target.vdn_id, campaign: target.campaign_id };
+            return Ok(ControlFlow::Break(Break::Fail(missing)));
         };
-        if !wish.into_executing && engine.rules.bars_campaign(campaign.status) {
+        if !request.into_executing && engine.rules.bars_campaign(campaign.status) {
             return Ok(ControlFlow::Break(Break::Stop(StopReason::CampaignExecuting)));
         }
         fail_point!("locked");
-        let restored = scope.restore(conn, window, &campaign.columns, wish.run_id)?;
+        let restored = scope.restore(conn, window, &campaign.columns, request.run_id)?;
         Ok(ControlFlow::Continue(Counts { matched: restored, ..Counts::default() }))
     });
     match stopped {

@@ -1,4 +1,4 @@
-//! How large a chunk is: its size follows its duration.
+//! Adaptive chunk size: chooses the size of the next chunk from the duration of the previous ones.
 
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -7,35 +7,39 @@ use std::time::Duration;
 use crate::model::pace::{Pace, PaceChange};
 use crate::store::db::Backend;
 
-/// The first chunk of a run that has yet to learn how fast the database is.
+/// The size of the first chunk, while the speed of the database is not known.
 const FIRST_CHUNK: usize = 2_000;
-/// A chunk is at most so many times as large as the one before: one lucky chunk says little. As long as chunks are far
-/// from their time, half of what fits may be dared, or the first seconds of a run would be wasted.
+/// How much a chunk may grow over the previous one. The lower limit applies near the target duration, because one fast
+/// chunk proves little. Far below the target a chunk may grow by half of what would fit, up to the upper limit; otherwise
+/// the first seconds of a run would be wasted on small chunks.
 const GROWTH: RangeInclusive<f64> = 1.2..=5.0;
-/// The share of its time that a chunk aims at. Chunks of one size differ, and the time is what others are promised to wait
-/// at most.
+/// The fraction of the target duration that a chunk aims at. Chunks of equal size differ in duration, and the target is
+/// the longest time that other clients should wait.
 const AIM: f64 = 0.8;
-/// The same on SQLite. Whoever waits for its only writer asks again every 25 ms at first, then more and more seldom, and may
-/// miss the first pause. So two chunks and their pauses must fit.
+/// The same on SQLite. A client that waits for the only write lock polls every 25 ms at first, then less often, and may miss
+/// the first pause. So two chunks and their pauses must fit into the target duration.
 const AIM_SQLITE: f64 = 0.4;
-/// After a chunk SQLite is left to others for so long, and no longer than the chunk took: those who have waited for a chunk
-/// ask once in this time. Without it they would wait until the sweep is over.
+/// The pause after a chunk on SQLite, at most as long as the chunk took. A client that waited for the chunk polls once in
+/// this time. Without the pause it could wait until the sweep is over, because SQLite's lock is not fair.
 const PAUSE_SQLITE: Duration = Duration::from_millis(26);
 /// The weight of the newest chunk in the moving average of the speed.
 const WEIGHT: f64 = 0.3;
 
-/// Learns from the chunks how large the next should be.
+/// Chooses the size of the next chunk.
 #[derive(Debug, Clone)]
 pub(crate) struct Sizer {
+    /// The pace from the settings.
     given: Pace,
+    /// What an operator changed.
     changed: PaceChange,
+    /// `given` with the changes applied.
     pace: Pace,
     size: usize,
-    /// Numbers a second, a moving average.
+    /// Numbers per second, a moving average.
     speed: Option<f64>,
-    /// The share of its time that a chunk aims at.
+    /// The fraction of the target duration that a chunk aims at.
     aim: f64,
-    /// What others get at least after a chunk, unless it is of a fixed size.
+    /// The shortest pause after a chunk. Not used with a fixed chunk size.
     pause: Duration,
 }
 
@@ -47,12 +51,12 @@ impl Sizer {
         Self { given: pace, changed: PaceChange::default(), pace, size, speed: None, aim, pause }
     }
 
-    /// Numbers that the next chunk takes at most.
+    /// The most numbers that the next chunk takes.
     pub(crate) fn size(&self) -> NonZeroUsize {
         NonZeroUsize::new(self.size).unwrap_or(NonZeroUsize::MIN)
     }
 
-    /// Takes over what a person changed.
+    /// Applies the changes of an operator.
     pub(crate) fn change(&mut self, change: PaceChange) {
         if change == self.changed {
             return;
@@ -65,19 +69,19 @@ impl Sizer {
         self.size = self.size.min(self.pace.max_chunk.get());
     }
 
-    /// How long to let others work after a chunk that took so long.
+    /// The pause after a chunk of this duration.
     pub(crate) fn rest(&self, took: Duration) -> Duration {
         let pause = if self.pace.target_chunk.is_some() { self.pause.min(took) } else { Duration::ZERO };
         Duration::try_from_secs_f64(took.as_secs_f64() * self.pace.sleep_ratio).unwrap_or_default().max(pause)
     }
 
-    /// A chunk ran into a timeout.
+    /// Halves the size after a lock timeout.
     pub(crate) fn halve(&mut self) {
         self.size = (self.size / 2).max(1);
         self.speed = None;
     }
 
-    /// A chunk took so many numbers in such a time.
+    /// Adapts the size to a chunk that processed `numbers` numbers in the time `took`.
     #[allow(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -88,11 +92,11 @@ impl Sizer {
         let max = self.pace.max_chunk.get() as f64;
         let size = self.size as f64;
         let size = match self.pace.target_chunk {
-            // It may have been halved.
+            // Fixed size. It may have been halved, and then grows back.
             None => (size * GROWTH.start()).ceil(),
-            // A slow chunk counts at once: others are waiting for its locks.
+            // After a slow chunk the size shrinks at once, without averaging: others are waiting for its locks.
             Some(target) if took > target => size * self.aim * target.as_secs_f64() / took.as_secs_f64(),
-            // A quick chunk with few numbers in it says nothing about large ones.
+            // A fast chunk with few numbers does not show how long a full one takes.
             Some(_) if numbers * 2 < i64::try_from(self.size).unwrap_or(i64::MAX) => return,
             Some(target) => {
                 let now = numbers as f64 / took.as_secs_f64().max(1e-6);

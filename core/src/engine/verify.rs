@@ -1,6 +1,6 @@
-//! Checks the promises on the data as it is. It reads in windows, locks nothing and changes nothing.
+//! Checks Callsweep's invariants on the stored data. It reads in windows, takes no locks and changes nothing.
 //!
-//! What a run changes while it is looked at is not held against it: such runs are skipped, and named.
+//! A run that changes data while `verify` reads cannot be compared reliably. Such runs are skipped and listed.
 
 use std::collections::BTreeMap;
 
@@ -13,43 +13,43 @@ use crate::model::run::{RestoreCriteria, RunKind};
 use crate::store::db::{AnyConnection, Store, StoreError, columns};
 use crate::store::ledger::runs::DEAD_AFTER;
 use crate::store::ledger::{RunRow, runs};
-use crate::store::tables::history::{Scope, Which, next_campaign};
+use crate::store::tables::history::{HistoryScope, Which, next_campaign};
 use crate::store::upkeep::audit;
-use crate::store::upkeep::audit::Account;
+use crate::store::upkeep::audit::RunAudit;
 
-/// A promise, or a part of one.
+/// An invariant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
-    /// No number is in `call_data` and in history: the same campaign, id and time of creation.
+    /// No number is both in `call_data` and in history. Two rows are one number if campaign, id and creation time are equal.
     InBothTables,
     /// No number is in history twice.
     TwiceInHistory,
-    /// What a run archived, less what was restored and pruned, is what history has of it.
+    /// For each run, history has archived - restored - pruned rows.
     LedgerMatchesHistory,
-    /// What matched was deleted or barred, and what was archived was deleted.
+    /// For each run, matched = deleted + barred, and archived = deleted or 0.
     RunAddsUp,
-    /// A run's row is the sum of the rows of its campaigns.
+    /// The counts of a run are the sums of the counts of its campaigns.
     RunIsSumOfCampaigns,
-    /// What names a run names one that is in the ledger.
+    /// Every run id in another table exists in the ledger.
     WithoutRun,
-    /// Numbers belong to a campaign that there is.
+    /// Every number belongs to an existing campaign.
     WithoutCampaign,
-    /// History can hold every column of `call_data`.
+    /// The history table has every column of `call_data`.
     HistoryHoldsColumns,
 }
 
-/// A promise that does not hold.
+/// A violated invariant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Violation {
-    /// Which.
+    /// The invariant.
     pub check: Check,
-    /// Where, and by how much.
+    /// Which rows violate it, and by how much.
     pub detail: String,
 }
 
-/// What was looked at, and what was found.
+/// What was checked, and what was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
@@ -59,9 +59,9 @@ pub struct Report {
     pub history_rows: i64,
     /// Runs of the ledger.
     pub runs: i64,
-    /// Runs that were at work meanwhile, with the reason why their sums were left out.
+    /// Runs whose sums were not checked because they changed meanwhile: (run id, reason).
     pub skipped: Vec<(i64, String)>,
-    /// Promises that do not hold.
+    /// Violated invariants.
     pub violations: Vec<Violation>,
 }
 
@@ -71,12 +71,12 @@ impl Report {
     }
 }
 
-/// Ids that a violation names, of all that there are.
+/// How many ids a violation lists.
 const NAMED: usize = 20;
 
-/// Looks at everything. `progress` is told after each window, and says whether to go on; a look that is stopped is `None`.
+/// Checks all invariants. `progress` is called after each window; if it returns false, the result is `None`.
 ///
-/// It keeps one count for each run that has rows in history, and nothing else that grows.
+/// Memory: one count per run that has rows in history. Nothing else grows with the data.
 ///
 /// # Errors
 /// The database's.
@@ -111,7 +111,7 @@ pub fn verify(store: &Store, progress: &mut dyn FnMut(&Report) -> bool) -> Resul
     Ok(Some(report))
 }
 
-/// Rows of history by run.
+/// History rows by run id.
 type Archived = BTreeMap<i64, i64>;
 
 fn history(
@@ -151,7 +151,7 @@ fn history(
     Ok(Some(archived))
 }
 
-/// Ids, of which the first are named.
+/// Counts ids and keeps the first of them.
 #[derive(Default)]
 struct Ids {
     count: usize,
@@ -164,7 +164,7 @@ impl Ids {
         self.first.extend(ids.into_iter().take(NAMED - self.first.len()));
     }
 
-    /// "3 number(s), id 1, 2, 3"
+    /// Example: "3 number(s), id 1, 2, 3"
     fn text(&self) -> String {
         let ids: Vec<String> = self.first.iter().map(i64::to_string).collect();
         let more = if self.count > self.first.len() { ", …" } else { "" };
@@ -172,20 +172,21 @@ impl Ids {
     }
 }
 
-/// What the ledger says.
+/// The differences between the ledger and history.
 #[derive(Default)]
 struct Ledger {
-    /// Runs whose sums are not those of history.
+    /// Runs whose counts differ from history: (run id, detail).
     mismatches: Vec<(i64, String)>,
-    /// Runs that a restore has taken from since the look began, and which restore that is.
+    /// Runs that were restored since `verify` began, with the run id of the restore.
     restored: BTreeMap<i64, i64>,
-    /// A prune that has been at work since, and may have taken from any run.
+    /// A prune that was active since `verify` began. It may have changed the history of any run.
     prune: Option<i64>,
 }
 
 impl Ledger {
-    /// Notes a run that has been at work since the look began. It came after those that it changes, and is met after them.
-    fn at_work(&mut self, run: &RunRow) {
+    /// Records a run that was active since `verify` began. Ids grow with time, so it is read after the runs that it changes;
+    /// that is why mismatches are judged only at the end.
+    fn note_active(&mut self, run: &RunRow) {
         match run.kind {
             RunKind::Prune => self.prune = Some(run.id),
             RunKind::Restore => {
@@ -197,7 +198,7 @@ impl Ledger {
     }
 }
 
-/// Goes through the ledger, and takes its runs out of `archived`.
+/// Compares each run of the ledger with history, and removes it from `archived`.
 fn ledger(
     conn: &mut AnyConnection,
     since: NaiveDateTime,
@@ -207,27 +208,28 @@ fn ledger(
 ) -> Result<Option<Ledger>, Error> {
     let (mut found, mut after) = (Ledger::default(), None);
     loop {
-        let accounts = audit::runs(conn, after)?;
-        let Some((last, ..)) = accounts.last() else { return Ok(Some(found)) };
+        let audits = audit::runs(conn, after)?;
+        let Some((last, ..)) = audits.last() else { return Ok(Some(found)) };
         after = Some(last.id);
-        for account in accounts {
-            let run = &account.0;
+        for audit_row in audits {
+            let run = &audit_row.0;
             report.runs += 1;
             let rows = archived.remove(&run.id).unwrap_or(0);
             let is_active = run.state.is_active();
             if is_active || run.heartbeat_at >= since {
-                found.at_work(run);
+                found.note_active(run);
             }
             if is_active && run.heartbeat_at >= since - DEAD_AFTER {
                 report.skipped.push((run.id, format!("it is {}", run.state)));
                 continue;
             }
-            // One that had stopped may have gone on between the looks at its own row and at those of its campaigns.
-            if !is_sum(&account) && runs::find_row(conn, run.id)?.as_ref() != Some(run) {
+            // The run's row and the rows of its campaigns are read by two statements. A stopped run may have been resumed in
+            // between.
+            if !is_sum(&audit_row) && runs::find_row(conn, run.id)?.as_ref() != Some(run) {
                 report.skipped.push((run.id, "it went on meanwhile".to_owned()));
                 continue;
             }
-            adds_up(&account, report);
+            adds_up(&audit_row, report);
             let left = run.archived - run.restored - run.pruned;
             if left == rows {
                 continue;
@@ -248,8 +250,8 @@ fn ledger(
     }
 }
 
-/// Whether a run agrees with history when it alone is looked at again: its last chunk may have been committed between the
-/// two looks.
+/// Reads one run and its history again, and returns whether they agree now. Its last chunk may have been committed between
+/// the first two reads.
 fn agrees_by_now(conn: &mut AnyConnection, run_id: i64) -> Result<bool, Error> {
     let Some(run) = runs::find_row(conn, run_id)? else { return Ok(true) };
     let campaigns = match run.campaign_id {
@@ -258,13 +260,13 @@ fn agrees_by_now(conn: &mut AnyConnection, run_id: i64) -> Result<bool, Error> {
     };
     let mut rows = 0;
     for campaign_id in campaigns {
-        rows += Scope { campaign_id: campaign_id.get(), which: Which::OfRun(run_id) }.count(conn)?;
+        rows += HistoryScope { campaign_id: campaign_id.get(), which: Which::OfRun(run_id) }.count(conn)?;
     }
     Ok(rows == run.archived - run.restored - run.pruned)
 }
 
-fn adds_up(account: &Account, report: &mut Report) {
-    let (run, sums, rows) = account;
+fn adds_up(audit_row: &RunAudit, report: &mut Report) {
+    let (run, sums, rows) = audit_row;
     let by_reason = Barred {
         call_ongoing: run.barred_call_ongoing,
         call_completed: run.barred_call_completed,
@@ -273,7 +275,7 @@ fn adds_up(account: &Account, report: &mut Report) {
     };
     let RunRow { id, matched, deleted, archived, barred, .. } = run;
     let is_restore = run.kind == RunKind::Restore;
-    // A restore deletes nothing: what matched is what came back.
+    // A restore deletes nothing. Its `matched` counts the restored numbers.
     if !is_restore && *matched != deleted + barred {
         report.add(Check::RunAddsUp, format!("run {id}: matched {matched} is not deleted {deleted} + barred {barred}"));
     }
@@ -290,7 +292,7 @@ fn adds_up(account: &Account, report: &mut Report) {
         let detail = format!("run {id}: restored {restored} + pruned {pruned} is more than archived {archived}");
         report.add(Check::RunAddsUp, detail);
     }
-    if !is_sum(account) {
+    if !is_sum(audit_row) {
         for ((name, own), sum) in ["matched", "deleted", "archived", "barred", "chunks"].iter().zip(own(run)).zip(sums)
         {
             if own != *sum {
@@ -301,8 +303,8 @@ fn adds_up(account: &Account, report: &mut Report) {
     }
 }
 
-/// Whether a run's row is the sum of the rows of its campaigns, where it has some.
-fn is_sum((run, sums, rows): &Account) -> bool {
+/// Whether the counts of a run are the sums of the counts of its campaigns. True for kinds of runs without campaign rows.
+fn is_sum((run, sums, rows): &RunAudit) -> bool {
     let has_none = matches!(run.kind, RunKind::Request | RunKind::Prune);
     has_none && *rows == 0 || own(run) == *sums
 }
@@ -311,7 +313,7 @@ fn own(run: &RunRow) -> [i64; 5] {
     [run.matched, run.deleted, run.archived, run.barred, run.chunks]
 }
 
-/// What belongs to a run or a campaign that is not there. Says whether it went to the end.
+/// Reports rows that belong to a missing run or campaign. Returns false if `progress` ended the check.
 fn orphans(
     conn: &mut AnyConnection,
     report: &mut Report,

@@ -9,7 +9,8 @@ use callsweep_core::bounds::Bounds;
 use callsweep_core::campaign::CampaignId;
 use callsweep_core::engine::Error;
 use callsweep_core::engine::{
-    Control, Engine, Outcome, PurgeReport, Together, goes_together, purge, purge_together, resume, settle,
+    BatchOutcome, Control, Engine, Outcome, PurgeReport, can_be_batched, purge, purge_batch, resolve_unknown_commit,
+    resume,
 };
 use callsweep_core::number::NewNumber;
 use callsweep_core::run::RunState;
@@ -171,16 +172,18 @@ fn request(campaign: CampaignId, id: i64) -> NewRun {
 
 /// Executes requests as the endpoint does: in a group if possible, and each one alone that got no result there.
 fn ask(engine: &Engine, runs: &[NewRun]) -> Vec<Result<Answer, String>> {
-    assert!(runs.iter().all(goes_together));
+    assert!(runs.iter().all(can_be_batched));
     let together = match engine.store.connection() {
-        Ok(mut conn) if rand::random() => purge_together(engine, &mut conn, runs),
-        _ => runs.iter().map(|_| Together::Alone).collect(),
+        Ok(mut conn) if rand::random() => purge_batch(engine, &mut conn, runs),
+        _ => runs.iter().map(|_| BatchOutcome::NotBatched).collect(),
     };
-    let answer = |(run, together): (&NewRun, Together)| {
+    let answer = |(run, together): (&NewRun, BatchOutcome)| {
         let done = match together {
-            Together::Done(report) => Ok(report),
-            Together::Unanswered(begun) => settle(engine, run, &begun, &mut Control::unattended()),
-            Together::Alone => purge(engine, run, &mut Control::unattended()),
+            BatchOutcome::Committed(report) => Ok(report),
+            BatchOutcome::CommitUnknown(begun) => {
+                resolve_unknown_commit(engine, run, &begun, &mut Control::unattended())
+            }
+            BatchOutcome::NotBatched => purge(engine, run, &mut Control::unattended()),
         };
         until_answered(engine, run, done)
     };

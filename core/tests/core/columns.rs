@@ -9,7 +9,7 @@ use callsweep_core::bounds::Bounds;
 use callsweep_core::campaign::CampaignId;
 use callsweep_core::clock::Clock;
 use callsweep_core::engine::restore::restore;
-use callsweep_core::engine::{Control, Engine, Error, Outcome, PurgeReport, Together, purge, purge_together, resume};
+use callsweep_core::engine::{BatchOutcome, Control, Engine, Error, Outcome, PurgeReport, purge, purge_batch, resume};
 use callsweep_core::failpoint;
 use callsweep_core::result_code::ResultCode;
 use callsweep_core::run::{NewRun, RunKind};
@@ -73,10 +73,10 @@ fn alone(engine: &Engine, run: &NewRun) -> PurgeReport {
 
 /// How many numbers went by a request that shares a transaction; `None`: it is to be done alone.
 fn together(engine: &Engine, run: &NewRun) -> Option<i64> {
-    let done = purge_together(engine, &mut engine.store.connection().unwrap(), std::slice::from_ref(run));
+    let done = purge_batch(engine, &mut engine.store.connection().unwrap(), std::slice::from_ref(run));
     match &done[..] {
-        [Together::Done(report)] => Some(report.counts.archived),
-        [Together::Alone] => None,
+        [BatchOutcome::Committed(report)] => Some(report.counts.archived),
+        [BatchOutcome::NotBatched] => None,
         other => panic!("{other:?}"),
     }
 }

@@ -4,7 +4,8 @@ use callsweep_core::bounds::Bounds;
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
 use callsweep_core::clock::Clock;
 use callsweep_core::engine::{
-    Control, Engine, Error, Outcome, PurgeReport, Together, goes_together, purge, purge_together, settle,
+    BatchOutcome, Control, Engine, Error, Outcome, PurgeReport, can_be_batched, purge, purge_batch,
+    resolve_unknown_commit,
 };
 use callsweep_core::number::{NewNumber, NumberStatus};
 use callsweep_core::result_code::ResultCode;
@@ -41,28 +42,32 @@ fn campaign_of_ten(db: &TestDatabase) -> CampaignId {
     campaign(db, 1, &(1..=10).map(number).collect::<Vec<_>>())
 }
 
-fn run_group(engine: &Engine, runs: &[NewRun]) -> Vec<Together> {
-    purge_together(engine, &mut engine.store.connection().unwrap(), runs)
+fn run_group(engine: &Engine, runs: &[NewRun]) -> Vec<BatchOutcome> {
+    purge_batch(engine, &mut engine.store.connection().unwrap(), runs)
 }
 
 #[track_caller]
-fn report_of(together: &Together) -> &PurgeReport {
+fn report_of(together: &BatchOutcome) -> &PurgeReport {
     match together {
-        Together::Done(report) => report,
+        BatchOutcome::Committed(report) => report,
         other => panic!("not executed in the group: {other:?}"),
     }
 }
 
 /// How many numbers each request deleted; `None`: the request must be executed alone.
-fn deleted_counts(together: &[Together]) -> Vec<Option<i64>> {
-    together.iter().map(|one| matches!(one, Together::Done(_)).then(|| report_of(one).counts.deleted)).collect()
+fn deleted_counts(together: &[BatchOutcome]) -> Vec<Option<i64>> {
+    together
+        .iter()
+        .map(|one| matches!(one, BatchOutcome::Committed(_)).then(|| report_of(one).counts.deleted))
+        .collect()
 }
 
 /// Checks that the ledger and history agree with the results of a group.
-fn assert_consistent(db: &TestDatabase, engine: &Engine, results: &[Together]) {
+fn assert_consistent(db: &TestDatabase, engine: &Engine, results: &[BatchOutcome]) {
     let mut conn = db.connect();
     let filter = RunFilter { limit: u32::MAX, ..RunFilter::default() };
-    let reports: Vec<_> = results.iter().filter(|one| matches!(one, Together::Done(_))).map(report_of).collect();
+    let reports: Vec<_> =
+        results.iter().filter(|one| matches!(one, BatchOutcome::Committed(_))).map(report_of).collect();
     assert_eq!(runs::list(&mut conn, &filter).unwrap().len(), reports.len());
     for report in reports {
         let row = ledger_of(&mut conn, report);
@@ -207,8 +212,8 @@ on_each_backend! {
                 let run = NewRun { key: Some(format!("{nth} {}", 100 - id)), ..request(here, &format!("s{id}")) };
                 with_idempotency_key(run, &format!("i{id}"))
             }).collect();
-            let alone = |(one, run): (Together, &NewRun)| match one {
-                Together::Done(report) => report.counts.deleted,
+            let alone = |(one, run): (BatchOutcome, &NewRun)| match one {
+                BatchOutcome::Committed(report) => report.counts.deleted,
                 _ => match purge(&engine, run, &mut Control::unattended()) {
                     Err(Error::KeyTaken(_)) => 0,
                     done => done.unwrap().counts.deleted,
@@ -305,10 +310,10 @@ on_each_backend! {
                 let run = with_idempotency_key(NewRun { key, ..request(here, &format!("s{id}")) }, &format!("i{id}"));
                 proxy.arm(Cut { commit: true, when });
                 let result = run_group(&engine, std::slice::from_ref(&run));
-                let [Together::Unanswered(unanswered)] = &result[..] else { panic!("{result:?}") };
+                let [BatchOutcome::CommitUnknown(unknown_commit)] = &result[..] else { panic!("{result:?}") };
                 let is_gone = !tables::ids(&mut db.connect(), here).contains(&id);
                 assert_eq!(is_gone, when == When::After);
-                let report = settle(&engine, &run, unanswered, &mut Control::unattended()).unwrap();
+                let report = resolve_unknown_commit(&engine, &run, unknown_commit, &mut Control::unattended()).unwrap();
                 assert!(matches!(report.outcome, Outcome::Succeeded), "{:?}", report.outcome);
                 assert_eq!(report.counts.archived, 1);
                 ledger_of(&mut db.connect(), &report);
@@ -332,8 +337,8 @@ on_each_backend! {
                     let groups = ids.chunks(20).map(|ids| {
                         let mut runs = requests(here, ids.iter().copied());
                         for run in &mut runs { run.key = None; }
-                        let alone = |(one, run): (Together, &NewRun)| match one {
-                            Together::Done(report) => report.counts.deleted,
+                        let alone = |(one, run): (BatchOutcome, &NewRun)| match one {
+                            BatchOutcome::Committed(report) => report.counts.deleted,
                             _ => purge(engine, run, &mut Control::unattended()).unwrap().counts.deleted,
                         };
                         run_group(engine, &runs).into_iter().zip(&runs).map(alone).sum::<i64>()
@@ -360,15 +365,15 @@ fn campaign_in_vdn_7(conn: &mut AnyConnection) -> CampaignId {
 #[test]
 fn only_requests_for_one_value_are_grouped() {
     let here = CampaignId::try_from(1).unwrap();
-    assert!(goes_together(&request(here, "1")));
+    assert!(can_be_batched(&request(here, "1")));
     let with = |json: &str| NewRun { criteria: crate::support::criteria(json), ..request(here, "1") };
-    assert!(goes_together(&with(r#"{"called":"1"}"#)));
+    assert!(can_be_batched(&with(r#"{"called":"1"}"#)));
     for json in
         [r#"{"customField":"1"}"#, r#"{"sessionId":"1","called":"1"}"#, r#"{"sessionId":"1","customField":"1"}"#]
     {
-        assert!(!goes_together(&with(json)), "{json}");
+        assert!(!can_be_batched(&with(json)), "{json}");
     }
-    assert!(!goes_together(&manual(here, r#"{"sessionId":"1"}"#, true)));
+    assert!(!can_be_batched(&manual(here, r#"{"sessionId":"1"}"#, true)));
     let expect = Bounds { max_percent: Some(1.0), ..Bounds::default() };
-    assert!(!goes_together(&NewRun { bounds: expect, ..request(here, "1") }));
+    assert!(!can_be_batched(&NewRun { bounds: expect, ..request(here, "1") }));
 }

@@ -5,7 +5,7 @@ use callsweep_core::campaign::CampaignId;
 use callsweep_core::engine::Error;
 use callsweep_core::engine::prune::{Prune, prune};
 use callsweep_core::engine::restore::{preview, restore};
-use callsweep_core::engine::{Control, Engine, Outcome, Together, purge, purge_together, resume};
+use callsweep_core::engine::{BatchOutcome, Control, Engine, Outcome, purge, purge_batch, resume};
 use callsweep_core::run::{NewRun, RunKind};
 use callsweep_core::store::inspect::{Verdict, inspect};
 use callsweep_core::store::{AnyConnection, Backend, StoreError, storage};
@@ -120,8 +120,8 @@ on_each_backend! {
             is_refused(&report.outcome, if db.backend() == Backend::Mysql { "purge_run_campaign" } else { "call_data" });
             let request = NewRun { kind: RunKind::Request, ..manual(here, r#"{"sessionId":"s9"}"#, archive) };
             is_refused(&purge(&engine, &request, &mut Control::unattended()).unwrap().outcome, "");
-            let done = purge_together(&engine, &mut engine.store.connection().unwrap(), &[request]);
-            assert!(matches!(done[..], [Together::Alone]), "{done:?}");
+            let done = purge_batch(&engine, &mut engine.store.connection().unwrap(), &[request]);
+            assert!(matches!(done[..], [BatchOutcome::NotBatched]), "{done:?}");
         }
         assert_eq!((tables::ids(&mut conn, here).len(), tables::history_ids(&mut conn, here).len()), (8, 2));
     }

@@ -192,7 +192,7 @@ on_each_backend! {
         for run in left {
             // An operator command from before the upgrade is still in effect.
             let go_on = |said| RunControl { wanted: None, ..said };
-            controls::say(&mut conn, run.id, go_on, store.clock().timestamp()).unwrap();
+            controls::request_control(&mut conn, run.id, go_on, store.clock().timestamp()).unwrap();
             let report = resume_with_progress(&engine, run.id, |_| ());
             assert!(matches!(report.outcome, Outcome::Succeeded), "{} {}: {:?}", run.id, run.state, report.outcome);
             assert!(report.counts.archived >= run.counts.archived);

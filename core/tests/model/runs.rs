@@ -7,7 +7,7 @@ use callsweep_core::engine::Error;
 use callsweep_core::engine::prune::{Prune, prune};
 use callsweep_core::engine::restore::{Restore, restore};
 use callsweep_core::engine::{
-    Control, Engine, Outcome as Ended, PurgeReport, Together, purge, purge_together, resume, settle,
+    BatchOutcome, Control, Engine, Outcome as Ended, PurgeReport, purge, purge_batch, resolve_unknown_commit, resume,
 };
 use callsweep_core::run::{NewRun, Run, RunKind, RunState};
 use callsweep_core::store::runs;
@@ -251,11 +251,13 @@ impl Subject<'_> {
 
 /// Executes requests as the endpoint does.
 fn all_together(engine: &Engine, requests: &[NewRun]) -> Vec<Result<PurgeReport, Error>> {
-    let together = purge_together(engine, &mut engine.store.connection().unwrap(), requests);
+    let together = purge_batch(engine, &mut engine.store.connection().unwrap(), requests);
     let finish = |(request, together)| match together {
-        Together::Done(report) => Ok(report),
-        Together::Alone => purge(engine, request, &mut Control::unattended()),
-        Together::Unanswered(begun) => settle(engine, request, &begun, &mut Control::unattended()),
+        BatchOutcome::Committed(report) => Ok(report),
+        BatchOutcome::NotBatched => purge(engine, request, &mut Control::unattended()),
+        BatchOutcome::CommitUnknown(begun) => {
+            resolve_unknown_commit(engine, request, &begun, &mut Control::unattended())
+        }
     };
     requests.iter().zip(together).map(finish).collect()
 }

@@ -186,13 +186,13 @@ on_each_backend! {
         says(&several.stdout, &["failed", "campaign 5 is locked by run"]);
         child.kill().unwrap();
         child.wait().unwrap();
-        says(&worker.refuses(2, &format!("sweep --resume {}", held["id"])), &["cannot be resumed: it is throttled", "taken for dead"]);
+        says(&worker.refuses(2, &format!("sweep --resume {}", held["id"])), &["cannot be resumed: it is throttled", "considered dead"]);
         bury(db);
         says(&worker.reports(0, "sweep --vdn 1 --campaign 5 --session-id s7 --execute"), &[" 1 deleted"]);
         let run = worker.reports_json(0, &format!("runs {}", held["id"]));
         assert_eq!((&run["state"], &run["stopReason"]), (&"interrupted".into(), &"its process stopped reporting".into()));
         says(&worker.reports(0, &format!("sweep --resume {}", held["id"])), &["succeeded", " 19 deleted"]);
-        says(&worker.refuses(2, &format!("sweep --resume {}", held["id"])), &["nothing left of it to do"]);
+        says(&worker.refuses(2, &format!("sweep --resume {}", held["id"])), &["nothing remains to be done"]);
         assert_eq!(left(db), 0);
     }
 }

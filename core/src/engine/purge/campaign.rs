@@ -1,4 +1,4 @@
-//! One campaign of a run: its lease, the way through it, and its row in the ledger.
+//! One campaign of a run: takes its lease, chooses the scan, removes its numbers, and records the outcome in the ledger.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use crate::store::db::{Backend, StoreError};
 use crate::store::ledger::leases::Lease;
 use crate::store::ledger::{CampaignRow, leases};
 use crate::store::scan::choose;
-use crate::store::scan::choose::Course;
-use crate::store::scan::walker::Walker;
-use crate::store::scan::window::Scope;
+use crate::store::scan::choose::ScanPlan;
+use crate::store::scan::walker::ScanWalker;
+use crate::store::scan::window::ScanScope;
 
 impl PurgeInProgress<'_> {
     /// Works on one campaign: takes its lease, removes its numbers, and closes its row in the ledger.
@@ -36,14 +36,14 @@ impl PurgeInProgress<'_> {
         report.reason = outcome.reason();
         let outcome = match self.close(&report, &outcome) {
             Ok(()) => outcome,
-            // The first error is the one to tell.
+            // Report the first error: it is the cause.
             Err(_) if matches!(outcome, Outcome::Failed(_)) => outcome,
             Err(error) => Outcome::Failed(error.into()),
         };
         (report, outcome)
     }
 
-    /// Of the campaign under way, an earlier process of the same run included.
+    /// Retries and held time of the current campaign, including those of an earlier process of the same run.
     pub(super) fn retries_and_held(&self, report: &CampaignReport) -> (i64, Duration) {
         let (retries, held) = self.began;
         (report.retries + self.run.retries.total() - retries, report.throttled + self.run.held.saturating_sub(held))
@@ -87,28 +87,29 @@ impl PurgeInProgress<'_> {
         let criteria = self.criteria();
         let backend = self.run.engine.store.backend();
         let from = cursor.as_deref().map(str::parse::<Position>).transpose().map_err(StoreError::from)?;
-        // A cursor means a place on the walk that it was made on.
+        // A cursor is only valid for the index that it was made on, so a resumed run keeps its index.
         let known = known_walk.or_else(|| Walk::of_value(&criteria)).or_else(|| from.as_ref().map(Walk::of_cursor));
-        let Course { walk, rows_per_match, few } = match known {
-            Some(walk) => Course::on(walk),
+        let ScanPlan { walk, rows_per_match, few } = match known {
+            Some(walk) => ScanPlan::on(walk),
             None => self.run.retry(|conn| choose::choose(conn, campaign.id, &criteria))?,
         };
         report.walk = Some(walk);
         if let Some(row) = &mut self.run.ledger.campaign {
             row.walk = Some(walk);
         }
-        let scope = Scope { campaign: campaign.id, criteria: &criteria, walk, backend };
-        let mut walker = Walker::new(scope, self.run.sizer.size(), rows_per_match, from);
-        // SQLite has another connection in no time, and a pause to be made use of.
+        let scope = ScanScope { campaign: campaign.id, criteria: &criteria, walk, backend };
+        let mut walker = ScanWalker::new(scope, self.run.sizer.size(), rows_per_match, from);
+        // With few matches the lanes' connections cost more than they save. Not on SQLite: a connection is cheap there, and
+        // the next window is found during the pause after a chunk.
         let few = few && backend != Backend::Sqlite && self.run.engine.pace.lanes == Lanes::ONE;
         if self.run.is_request() || few {
             self.one_by_one(&mut walker, report, control)
         } else {
-            self.side_by_side(walker, report, control)
+            self.in_lanes(walker, report, control)
         }
     }
 
-    /// Closes a campaign's row, and gives its lease back.
+    /// Records the outcome in the campaign's row, and releases the lease.
     fn close(&mut self, report: &CampaignReport, outcome: &Outcome) -> Result<(), StoreError> {
         let Some(row) = &mut self.run.ledger.campaign else { return Ok(()) };
         row.retries = report.retries;

@@ -1,7 +1,9 @@
-//! Requests that share a transaction: each keeps its own result, and one COMMIT serves them all.
+//! Group commit: several requests share one transaction and one COMMIT. Each request keeps its own result and its own
+//! row in the ledger.
 //!
-//! Only what needs no waiting and no second look is done together. A request that is refused, blocked by another program
-//! or asks for much is done by itself, by [`purge`](crate::engine::purge::purge), which knows every outcome.
+//! A batch handles only the simple case: a few numbers that nobody else has locked, in a campaign that may be changed. It
+//! never waits for a lock, so that one slow request does not delay the others. Every other request (refused, blocked by a
+//! lock, too many numbers) is executed on its own by [`purge`](crate::engine::purge::purge), which handles every outcome.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -27,94 +29,98 @@ use crate::store::scan::predicate::ByValue;
 use crate::store::tables::group;
 use crate::store::tables::group::Match;
 
-/// Requests that one transaction serves. With more, the first would wait longer for its answer than a COMMIT takes.
-pub const MOST_TOGETHER: usize = 64;
+/// The most requests in one transaction. With more, the first request would wait longer for the others than for its
+/// COMMIT.
+pub const BATCH_MAX: usize = 64;
 
-/// Numbers that a request may match to be done with others: it should not keep them waiting.
-const MOST_MATCHES: usize = 100;
+/// The most numbers that a request in a batch may match. A request with more would delay the others.
+const MATCHES_MAX: usize = 100;
 
-/// What became of a request of a group.
+/// The outcome of one request of a batch.
 #[derive(Debug)]
-pub enum Together {
-    /// It was done, and committed with the others.
-    Done(PurgeReport),
-    /// Nothing was done: it is to be done by itself.
-    Alone,
-    /// It was done, and whether it was committed is to be found out by [`settle`].
-    Unanswered(Unanswered),
+pub enum BatchOutcome {
+    /// It was executed and committed with the batch.
+    Committed(PurgeReport),
+    /// Nothing was done for it. Execute it on its own with [`purge`](crate::engine::purge::purge).
+    NotBatched,
+    /// It was executed, but the connection was lost during COMMIT. [`resolve_unknown_commit`] finds out whether it was
+    /// committed.
+    CommitUnknown(UnknownCommit),
 }
 
-/// What a COMMIT that got no answer would have left.
+/// What the ledger contains if a COMMIT without an answer has succeeded.
 #[derive(Debug)]
-pub struct Unanswered(Box<Share>);
+pub struct UnknownCommit(Box<BatchedRequest>);
 
-/// Whether a request may be done with others: it asks for the numbers of one sessionId or called number.
+/// Whether a request may be part of a batch: its only filter is one sessionId or one called number.
 #[must_use]
-pub fn goes_together(run: &NewRun) -> bool {
-    Member::of(run).is_some()
+pub fn can_be_batched(run: &NewRun) -> bool {
+    Candidate::of(run).is_some()
 }
 
-/// Does what can be done of these requests in one transaction, on a connection of the engine's store. The results stand
-/// in the order of the requests.
+/// Executes as many of these requests as possible in one transaction, on a connection of the engine's store. Returns one
+/// outcome per request, in the order of the requests.
 ///
-/// One that cannot be done with the others does not touch them.
-pub fn purge_together(engine: &Engine, conn: &mut AnyConnection, runs: &[NewRun]) -> Vec<Together> {
-    let mut group = Group { engine, begun: Instant::now(), now: engine.store.clock().timestamp() };
-    let members: Vec<Option<Member<'_>>> = runs.iter().map(Member::of).collect();
-    let mut shares = Vec::new();
-    let mut committed = group.attempt(conn, &members, &mut shares);
-    // Somebody else had a key by then; the second time it is seen before.
+/// A request that cannot be executed in the batch does not affect the others.
+pub fn purge_batch(engine: &Engine, conn: &mut AnyConnection, runs: &[NewRun]) -> Vec<BatchOutcome> {
+    let mut batch = Batch { engine, begun: Instant::now(), now: engine.store.clock().timestamp() };
+    let candidates: Vec<Option<Candidate<'_>>> = runs.iter().map(Candidate::of).collect();
+    let mut batched = Vec::new();
+    let mut committed = batch.attempt(conn, &candidates, &mut batched);
+    // Another process inserted a row with one of the keys after `admit` had looked. The second attempt sees that row in
+    // `admit` and leaves the request out.
     if matches!(committed, Err(StoreError::KeyTaken)) {
-        group.now = engine.store.clock().timestamp();
-        committed = group.attempt(conn, &members, &mut shares);
+        batch.now = engine.store.clock().timestamp();
+        committed = batch.attempt(conn, &candidates, &mut batched);
     }
-    let mut together: Vec<Together> = runs.iter().map(|_| Together::Alone).collect();
-    let unanswered = match committed {
+    let mut outcomes: Vec<BatchOutcome> = runs.iter().map(|_| BatchOutcome::NotBatched).collect();
+    let unknown = match committed {
         Ok(()) => false,
         Err(StoreError::CommitUnknown(_)) => true,
         Err(error) => {
-            tracing::debug!(%error, requests = runs.len(), "a group is taken apart");
-            return together;
+            tracing::debug!(%error, requests = runs.len(), "batch rolled back; its requests are executed one by one");
+            return outcomes;
         }
     };
-    let took = group.begun.elapsed();
-    for share in shares {
-        let place = share.place;
-        together[place] = if unanswered {
-            Together::Unanswered(Unanswered(Box::new(share)))
+    let took = batch.begun.elapsed();
+    for request in batched {
+        let place = request.place;
+        outcomes[place] = if unknown {
+            BatchOutcome::CommitUnknown(UnknownCommit(Box::new(request)))
         } else {
-            Together::Done(share.report(took))
+            BatchOutcome::Committed(request.report(took))
         };
     }
-    together
+    outcomes
 }
 
-/// Finds out whether a request was committed whose COMMIT got no answer, and does it if it was not. It has the same id
-/// each time: the ledger takes one of the two.
+/// Finds out whether a request was committed although its COMMIT returned no answer, and executes it if it was not.
+///
+/// Both attempts have the same run id, so the primary key of the ledger accepts only one of them.
 ///
 /// # Errors
-/// As [`purge`](crate::engine::purge::purge), and the database cannot be asked.
-pub fn settle(
+/// As [`purge`](crate::engine::purge::purge); or the ledger cannot be read.
+pub fn resolve_unknown_commit(
     engine: &Engine,
     new: &NewRun,
-    unanswered: &Unanswered,
+    unknown: &UnknownCommit,
     control: &mut Control<'_>,
 ) -> Result<PurgeReport, Error> {
-    let share = &unanswered.0;
+    let request = &unknown.0;
     let begun = Instant::now();
     let is_committed = || {
-        let look = |conn: &mut AnyConnection| ledger::is_saved(conn, &share.ledger);
-        retry(&engine.store, crate::engine::open_run::REQUEST_PATIENCE, &mut Retries::default(), look)
+        let is_saved = |conn: &mut AnyConnection| ledger::is_saved(conn, &request.ledger);
+        retry(&engine.store, crate::engine::open_run::REQUEST_PATIENCE, &mut Retries::default(), is_saved)
     };
     if is_committed()? {
-        return Ok(share.report(begun.elapsed()));
+        return Ok(request.report(begun.elapsed()));
     }
-    match purge_as(engine, share.ledger.run.id, new, control) {
+    match purge_as(engine, request.ledger.run.id, new, control) {
         Ok(report) if !matches!(report.outcome, Outcome::Failed(_)) => Ok(report),
-        // The server was still at that COMMIT when it was looked for.
+        // The server may have completed the first COMMIT after the ledger was read; then this attempt failed on its id.
         failed => {
             if is_committed()? {
-                Ok(share.report(begun.elapsed()))
+                Ok(request.report(begun.elapsed()))
             } else {
                 failed
             }
@@ -122,15 +128,15 @@ pub fn settle(
     }
 }
 
-/// A request that may be done with others.
-struct Member<'a> {
+/// A request that may be part of a batch.
+struct Candidate<'a> {
     run: &'a NewRun,
     target: Target,
     by: ByValue,
     value: &'a str,
 }
 
-impl<'a> Member<'a> {
+impl<'a> Candidate<'a> {
     fn of(run: &'a NewRun) -> Option<Self> {
         let [target] = run.targets[..] else { return None };
         let only_max_rows = Bounds { max_rows: None, ..run.bounds } == Bounds::default();
@@ -139,20 +145,20 @@ impl<'a> Member<'a> {
     }
 }
 
-/// What a request of a group does.
+/// A request that is part of the batch, with the numbers that it removes.
 #[derive(Debug)]
-struct Share {
-    /// Of the request among those of the group.
+struct BatchedRequest {
+    /// Index of the request in the batch.
     place: usize,
     target: Target,
     by: ByValue,
     ledger: LedgerState,
-    /// Numbers that go.
+    /// Ids of the numbers to remove.
     ids: Vec<i64>,
 }
 
-impl Share {
-    fn new(place: usize, member: &Member<'_>, matches: &[&Match], group: &Group<'_>) -> Result<Self, StoreError> {
+impl BatchedRequest {
+    fn new(place: usize, candidate: &Candidate<'_>, matches: &[&Match], batch: &Batch<'_>) -> Result<Self, StoreError> {
         let mut barred = Barred::default();
         let mut ids = Vec::new();
         for found in matches {
@@ -163,16 +169,17 @@ impl Share {
             }
         }
         let deleted = i64::try_from(ids.len()).unwrap_or(i64::MAX);
-        let archived = if member.run.archive_history { deleted } else { 0 };
+        let archived = if candidate.run.archive_history { deleted } else { 0 };
         let counts = Counts { matched: deleted + barred.total(), deleted, archived, barred };
-        let run = RunRow::new(group.engine.store.ids().next_id(), member.run, group.now)?;
+        let run = RunRow::new(batch.engine.store.ids().next_id(), candidate.run, batch.now)?;
         let mut ledger = LedgerState { run, campaign: None, saved: false };
-        // As a walk by the value's index: what matches is one window, and where nothing does there is none.
+        // The row must look like that of a request executed on its own: all matches are one chunk, and without a match
+        // there is no chunk.
         if let Some(last) = matches.iter().map(|found| found.id).max() {
-            ledger = ledger.after(&counts, &Position::Id(last).to_string(), group.now);
+            ledger = ledger.after(&counts, &Position::Id(last).to_string(), batch.now);
         }
-        ledger.run.end(Outcome::Succeeded.run_end(Some(result_code(&counts))), group.now);
-        Ok(Self { place, target: member.target, by: member.by, ledger, ids })
+        ledger.run.end(Outcome::Succeeded.run_end(Some(result_code(&counts))), batch.now);
+        Ok(Self { place, target: candidate.target, by: candidate.by, ledger, ids })
     }
 
     fn report(&self, took: Duration) -> PurgeReport {
@@ -194,128 +201,141 @@ impl Share {
     }
 }
 
-/// What rows of the ledger are inserted by, so that every group takes its unique keys in one order.
+/// The order in which a batch inserts its ledger rows. All batches lock unique keys in this order, which prevents
+/// deadlocks.
 fn lock_order(row: &RunRow) -> Option<&str> {
     row.idempotency_key.as_deref().or(row.request_key.as_deref())
 }
 
-/// What a group removes from one campaign.
+/// What a batch removes from one campaign.
 #[derive(Default)]
 struct Removals {
-    /// Ids, each with the run under which it goes to history.
+    /// (id, run id) of the numbers to archive.
     archived: Vec<(i64, i64)>,
-    /// Ids that go outright.
+    /// Ids of the numbers to delete without archiving.
     deleted: Vec<i64>,
 }
 
-/// Requests that may be done together.
+/// The requests that remain in the batch after their keys and campaigns were checked.
 struct Admitted<'m, 'a> {
-    /// Each with its place in the group.
-    members: Vec<(usize, &'m Member<'a>)>,
-    /// The columns that move.
+    /// Each with its index in the batch.
+    candidates: Vec<(usize, &'m Candidate<'a>)>,
+    /// The columns that archiving copies.
     columns: Arc<Columns>,
 }
 
-struct Group<'a> {
+struct Batch<'a> {
     engine: &'a Engine,
     begun: Instant,
     now: NaiveDateTime,
 }
 
-/// The numbers of one campaign that are asked for by one kind of value.
-type Lots<'a> = BTreeMap<(CampaignId, ByValue), Vec<&'a str>>;
+/// The requested values, by campaign and column.
+type ValuesByCampaign<'a> = BTreeMap<(CampaignId, ByValue), Vec<&'a str>>;
 
-/// What was found of a lot, by value. A value whose numbers are not all ours is not here.
-type Found<'a> = HashMap<(CampaignId, ByValue, &'a str), Vec<Match>>;
+/// The locked numbers, by campaign, column and value. A value is missing if this transaction could not lock all its
+/// numbers.
+type MatchesByValue<'a> = HashMap<(CampaignId, ByValue, &'a str), Vec<Match>>;
 
-impl Group<'_> {
-    /// One transaction. `shares` is what it did.
+impl Batch<'_> {
+    /// Executes the batch in one transaction. `batched` receives the requests that it executed.
     fn attempt(
         &self,
         conn: &mut AnyConnection,
-        members: &[Option<Member<'_>>],
-        shares: &mut Vec<Share>,
+        candidates: &[Option<Candidate<'_>>],
+        batched: &mut Vec<BatchedRequest>,
     ) -> Result<(), StoreError> {
         write_transaction(conn, |conn| {
-            shares.clear();
-            let Some(Admitted { members, columns }) = self.admit(conn, members)? else { return Ok(()) };
-            let found = find(conn, &members)?;
-            *shares = self.divide(&members, &found)?;
-            self.remove(conn, shares, &columns)?;
-            // Two groups that have two keys in common insert them in the same order, or they would deadlock. The
-            // Idempotency-Key leads: copies of one signature have the same one, not the other way round.
-            let mut rows: Vec<RunRow> = shares.iter().map(|share| share.ledger.run.clone()).collect();
+            batched.clear();
+            let Some(Admitted { candidates, columns }) = self.admit(conn, candidates)? else { return Ok(()) };
+            let found = lock_numbers(conn, &candidates)?;
+            *batched = self.assign_numbers(&candidates, &found)?;
+            self.remove(conn, batched, &columns)?;
+            // Two batches with two keys in common must insert them in the same order, or they deadlock. The order is by
+            // Idempotency-Key first: requests with equal signatures have equal Idempotency-Keys, but not vice versa.
+            let mut rows: Vec<RunRow> = batched.iter().map(|request| request.ledger.run.clone()).collect();
             rows.sort_by(|a, b| lock_order(a).cmp(&lock_order(b)));
             if rows.is_empty() { Ok(()) } else { ledger::insert_runs(conn, &rows) }
         })
     }
 
-    /// Those whose keys are new and whose campaign lets its numbers go; `None`: there are none.
+    /// Keeps the requests whose keys are new and whose campaign the rules do not bar. `None`: no request remains.
     fn admit<'m, 'a>(
         &self,
         conn: &mut AnyConnection,
-        members: &'m [Option<Member<'a>>],
+        candidates: &'m [Option<Candidate<'a>>],
     ) -> Result<Option<Admitted<'m, 'a>>, StoreError> {
-        let mut members: Vec<_> =
-            members.iter().enumerate().filter_map(|(place, member)| Some((place, member.as_ref()?))).collect();
-        // The first of several with the same key is admitted, the others find its row when they are done alone.
+        let mut candidates: Vec<_> =
+            candidates.iter().enumerate().filter_map(|(place, candidate)| Some((place, candidate.as_ref()?))).collect();
+        // Of several requests with the same key only the first is admitted. The others find its row when they are
+        // executed on their own.
         let (mut request_keys, mut idempotency_keys) = (HashSet::new(), HashSet::new());
-        members.retain(|(_, member)| {
-            member.run.key.as_deref().is_none_or(|key| request_keys.insert(key))
-                && member.run.idempotency_key().is_none_or(|key| idempotency_keys.insert(key))
+        candidates.retain(|(_, candidate)| {
+            candidate.run.key.as_deref().is_none_or(|key| request_keys.insert(key))
+                && candidate.run.idempotency_key().is_none_or(|key| idempotency_keys.insert(key))
         });
         let taken = group::taken_request_keys(conn, &Vec::from_iter(request_keys))?;
         let taken_idempotency = group::taken_idempotency_keys(conn, &Vec::from_iter(idempotency_keys))?;
-        members.retain(|(_, member)| {
-            !member.run.key.as_deref().is_some_and(|key| taken.contains(key))
-                && !member.run.idempotency_key().is_some_and(|key| taken_idempotency.contains(key))
+        candidates.retain(|(_, candidate)| {
+            !candidate.run.key.as_deref().is_some_and(|key| taken.contains(key))
+                && !candidate.run.idempotency_key().is_some_and(|key| taken_idempotency.contains(key))
         });
 
-        let mut campaigns: Vec<_> = members.iter().map(|(_, member)| member.target.campaign_id).collect();
+        let mut campaigns: Vec<_> = candidates.iter().map(|(_, candidate)| candidate.target.campaign_id).collect();
         campaigns.sort_unstable();
         campaigns.dedup();
         let Some(locked) = group::lock_campaigns(conn, self.engine.store.catalogue(), &campaigns)? else {
             return Ok(None);
         };
-        members.retain(|(_, member)| {
-            let campaign = locked.campaigns.get(&member.target.campaign_id);
+        candidates.retain(|(_, candidate)| {
+            let campaign = locked.campaigns.get(&candidate.target.campaign_id);
             campaign.is_some_and(|(vdn, status)| {
-                *vdn == member.target.vdn_id.get() && !self.engine.rules.bars_campaign(*status)
+                *vdn == candidate.target.vdn_id.get() && !self.engine.rules.bars_campaign(*status)
             })
         });
-        Ok(Some(Admitted { members, columns: locked.columns }))
+        Ok(Some(Admitted { candidates, columns: locked.columns }))
     }
 
-    /// Gives each request its numbers. Two that ask for the same number: as if one came after the other.
-    fn divide(&self, members: &[(usize, &Member<'_>)], found: &Found<'_>) -> Result<Vec<Share>, StoreError> {
+    /// Assigns to each request the numbers that it removes. If two requests match the same number, the first one gets
+    /// it, as if they had been executed one after the other.
+    fn assign_numbers(
+        &self,
+        candidates: &[(usize, &Candidate<'_>)],
+        found: &MatchesByValue<'_>,
+    ) -> Result<Vec<BatchedRequest>, StoreError> {
         let mut gone = HashSet::new();
         let mut room = self.engine.pace.max_chunk.get();
-        let mut shares = Vec::new();
-        for (place, member) in members {
-            let campaign = member.target.campaign_id;
-            let Some(matches) = found.get(&(campaign, member.by, member.value)) else { continue };
+        let mut batched = Vec::new();
+        for (place, candidate) in candidates {
+            let campaign = candidate.target.campaign_id;
+            let Some(matches) = found.get(&(campaign, candidate.by, candidate.value)) else { continue };
             let matches: Vec<&Match> = matches.iter().filter(|found| !gone.contains(&(campaign, found.id))).collect();
-            let share = Share::new(*place, member, &matches, self)?;
-            let too_many = member.run.bounds.max_rows.is_some_and(|max| share.ledger.run.deleted > max);
-            // A transaction takes no more numbers than a chunk of the engine.
-            if too_many || matches.len() > MOST_MATCHES.min(room) {
+            let request = BatchedRequest::new(*place, candidate, &matches, self)?;
+            let too_many = candidate.run.bounds.max_rows.is_some_and(|max| request.ledger.run.deleted > max);
+            // The transaction removes no more numbers than the chunk size allows.
+            if too_many || matches.len() > MATCHES_MAX.min(room) {
                 continue;
             }
             room -= matches.len();
-            gone.extend(share.ids.iter().map(|id| (campaign, *id)));
-            shares.push(share);
+            gone.extend(request.ids.iter().map(|id| (campaign, *id)));
+            batched.push(request);
         }
-        Ok(shares)
+        Ok(batched)
     }
 
-    /// Removes the numbers of all shares, each to history under its own run or outright.
-    fn remove(&self, conn: &mut AnyConnection, shares: &[Share], columns: &Columns) -> Result<(), StoreError> {
+    /// Removes the numbers of all batched requests: archives them under the id of their own run, or deletes them.
+    fn remove(
+        &self,
+        conn: &mut AnyConnection,
+        batched: &[BatchedRequest],
+        columns: &Columns,
+    ) -> Result<(), StoreError> {
         let mut removals: BTreeMap<CampaignId, Removals> = BTreeMap::new();
-        for share in shares {
-            let of_campaign = removals.entry(share.target.campaign_id).or_default();
-            match share.ledger.run.archive_into() {
-                Some(run_id) => of_campaign.archived.extend(share.ids.iter().map(|id| (*id, run_id))),
-                None => of_campaign.deleted.extend(&share.ids),
+        for request in batched {
+            let of_campaign = removals.entry(request.target.campaign_id).or_default();
+            match request.ledger.run.archive_into() {
+                Some(run_id) => of_campaign.archived.extend(request.ids.iter().map(|id| (*id, run_id))),
+                None => of_campaign.deleted.extend(&request.ids),
             }
         }
         for (campaign, Removals { archived, deleted }) in removals {
@@ -330,25 +350,29 @@ impl Group<'_> {
     }
 }
 
-/// Locks the numbers that the requests ask for, and leaves out values of which somebody else has a number, or which
-/// have too many.
-fn find<'a>(conn: &mut AnyConnection, members: &[(usize, &Member<'a>)]) -> Result<Found<'a>, StoreError> {
-    let mut lots = Lots::new();
-    for (_, member) in members {
-        lots.entry((member.target.campaign_id, member.by)).or_default().push(member.value);
+/// Locks the numbers that the requests match. Leaves out values with too many numbers, and values of which another
+/// transaction has locked a number.
+fn lock_numbers<'a>(
+    conn: &mut AnyConnection,
+    candidates: &[(usize, &Candidate<'a>)],
+) -> Result<MatchesByValue<'a>, StoreError> {
+    let mut values_by_campaign = ValuesByCampaign::new();
+    for (_, candidate) in candidates {
+        values_by_campaign.entry((candidate.target.campaign_id, candidate.by)).or_default().push(candidate.value);
     }
-    let mut found = Found::new();
-    for ((campaign, by), mut values) in lots {
+    let mut found = MatchesByValue::new();
+    for ((campaign, by), mut values) in values_by_campaign {
         values.sort_unstable();
         values.dedup();
-        // One more than may be: it tells that there are more.
-        let most = values.len() * MOST_MATCHES + 1;
-        let limit = i64::try_from(most).unwrap_or(i64::MAX);
+        // One row more than allowed shows that there are too many.
+        let limit_rows = values.len() * MATCHES_MAX + 1;
+        let limit = i64::try_from(limit_rows).unwrap_or(i64::MAX);
         let locked = group::lock_matches(conn, campaign, by, &values, limit)?;
-        if locked.len() == most {
+        if locked.len() == limit_rows {
             continue;
         }
-        // SQLite's writer has locked all there is.
+        // SKIP LOCKED hides rows that another transaction has locked; a second read without locks finds them. On SQLite
+        // the write transaction excludes all other writers, so there are none.
         let looked_at = if conn.backend() == Backend::Sqlite {
             Vec::new()
         } else {
@@ -357,7 +381,7 @@ fn find<'a>(conn: &mut AnyConnection, members: &[(usize, &Member<'a>)]) -> Resul
         let ours: HashSet<i64> = locked.iter().map(|found| found.id).collect();
         let blocked: HashSet<&str> =
             looked_at.iter().filter(|seen| !ours.contains(&seen.id)).map(|seen| seen.value.as_str()).collect();
-        let is_free = |value: &&str| looked_at.len() < most && !blocked.contains(value);
+        let is_free = |value: &&str| looked_at.len() < limit_rows && !blocked.contains(value);
         let mut by_value: HashMap<&str, Vec<Match>> =
             values.into_iter().filter(is_free).map(|value| (value, Vec::new())).collect();
         for number in locked {

@@ -1,8 +1,8 @@
 //! Removes numbers: sweeps and requests.
 //!
-//! `run` goes through the campaigns of a run, `campaign` begins and ends one, and its chunks are removed one by one
-//! (requests, and whatever failed) or concurrently (`lanes`: sweeps). `group` lets requests for a few numbers share a
-//! transaction.
+//! `run` iterates over the campaigns of a run, `campaign` begins and ends one campaign. Its chunks are removed one by one
+//! (`one_by_one`: requests, and chunks that failed in a lane) or concurrently (`lanes`: sweeps). `group` is the group
+//! commit: small requests share a transaction.
 
 mod campaign;
 mod group;
@@ -10,5 +10,5 @@ mod lanes;
 mod one_by_one;
 mod run;
 
-pub use group::{MOST_TOGETHER, Together, Unanswered, goes_together, purge_together, settle};
+pub use group::{BATCH_MAX, BatchOutcome, UnknownCommit, can_be_batched, purge_batch, resolve_unknown_commit};
 pub use run::{purge, resume};

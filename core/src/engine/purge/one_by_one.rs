@@ -1,4 +1,4 @@
-//! One chunk after another, each found, removed and accounted for before the next is looked for.
+//! Sequential execution: each chunk is found, removed and recorded in the ledger before the next one is looked for.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -15,15 +15,15 @@ use crate::model::stop_reason::StopReason;
 use crate::store::db::retry::retry;
 use crate::store::db::{AnyConnection, StoreError, Transient, commit_once};
 use crate::store::ledger::{self, LedgerState, LedgerUpdate};
-use crate::store::scan::walker::Walker;
+use crate::store::scan::walker::ScanWalker;
 use crate::store::scan::window::Window;
 use crate::store::tables::chunk::{self, NotRemoved, Removal, Removed};
 
 impl PurgeInProgress<'_> {
-    /// Removes what a walk finds, chunk by chunk.
+    /// Removes what a scan finds, chunk by chunk.
     pub(super) fn one_by_one(
         &mut self,
-        walker: &mut Walker<'_>,
+        walker: &mut ScanWalker<'_>,
         report: &mut CampaignReport,
         control: &mut Control<'_>,
     ) -> Result<Outcome, Error> {
@@ -38,12 +38,12 @@ impl PurgeInProgress<'_> {
         }
     }
 
-    /// Finds the next window, removes it, and leaves it behind. Says how the campaign ends, if it does here.
+    /// Finds and removes the next window, and moves the scan behind it. Returns the campaign's outcome if it ends here.
     ///
-    /// `in_doubt`: an earlier attempt at this window, if its COMMIT got no answer.
+    /// `in_doubt`: earlier attempts at this window whose COMMIT returned no answer. The ledger is checked for them first.
     pub(super) fn one(
         &mut self,
-        walker: &mut Walker<'_>,
+        walker: &mut ScanWalker<'_>,
         in_doubt: Vec<Removed>,
         report: &mut CampaignReport,
         control: &mut Control<'_>,
@@ -61,7 +61,7 @@ impl PurgeInProgress<'_> {
     fn outcome_of(&self, end: &End, target: Target) -> Result<Outcome, Error> {
         Ok(match end {
             End::ScanEnded => Outcome::Succeeded,
-            End::BoundReached => Outcome::Stopped(self.max_rows()),
+            End::BoundReached(reason) => Outcome::Stopped(reason.clone()),
             End::NotRemoved(NotRemoved::CampaignExecuting) if self.run.ledger.run.deleted == 0 => {
                 Outcome::Refused(Error::CampaignExecuting)
             }
@@ -72,7 +72,7 @@ impl PurgeInProgress<'_> {
         })
     }
 
-    /// Takes note of a chunk that is committed.
+    /// Adds a committed chunk to the run and the report.
     pub(super) fn committed(
         &mut self,
         removed: Removed,
@@ -85,22 +85,26 @@ impl PurgeInProgress<'_> {
         self.run.learn(Some(report.target.campaign_id.get()), removed.counts, took, control);
     }
 
-    /// Finds the next window and removes it. After a lock timeout the next attempt takes half as many numbers.
+    /// Finds the next window and removes it. After a lock timeout the next attempt uses half the chunk size: a smaller chunk
+    /// needs fewer locks.
     fn remove(
         &mut self,
-        walker: &mut Walker<'_>,
+        walker: &mut ScanWalker<'_>,
         mut in_doubt: Vec<Removed>,
         report: &CampaignReport,
     ) -> Result<ControlFlow<End, Removed>, StoreError> {
         let (store, rules, patience) = (&self.run.engine.store, self.run.engine.rules, self.run.patience());
         let (ledger, is_request, left) = (self.run.ledger.clone(), self.run.is_request(), self.rows_left());
+        let bound_reached = self.max_rows_reached();
         let spent = self.spent(report);
         let sizer = &mut self.run.sizer;
         let mut attempt = |conn: &mut AnyConnection, committing: &mut Option<Removed>| {
             walker.resize(sizer.size(), left);
             let Some(window) = walker.window(conn)? else { return Ok(ControlFlow::Break(End::ScanEnded)) };
-            if window.removable > 0 && left.is_some_and(|left| left <= 0) {
-                return Ok(ControlFlow::Break(End::BoundReached));
+            if window.removable > 0
+                && let Some(reason) = &bound_reached
+            {
+                return Ok(ControlFlow::Break(End::BoundReached(reason.clone())));
             }
             let now = store.clock().timestamp();
             let archive_into = ledger.run.archive_into();
@@ -108,7 +112,7 @@ impl PurgeInProgress<'_> {
             let removal = Removal { scope, window: &window, rules, archive_into, now, catalogue };
             let removed = chunk::remove(conn, &removal, committing, |counts| {
                 let mut update = spent.update(ledger.clone(), counts, &window, now);
-                // A request ends in the transaction of its last chunk: for most that is the only one.
+                // A request ends in the transaction of its last chunk. Most requests have one chunk, and so one COMMIT.
                 if window.last && is_request {
                     let code = result_code(&update.next.run.counts());
                     update.next.run.end(Outcome::Succeeded.run_end(Some(code)), now);
@@ -126,7 +130,7 @@ impl PurgeInProgress<'_> {
         })
     }
 
-    /// What the campaign has cost so far.
+    /// The retries and times of the campaign so far.
     pub(super) fn spent(&self, report: &CampaignReport) -> Spent {
         let (retries, throttled) = self.retries_and_held(report);
         Spent { retries, throttled, sql: report.sql, slowest_chunk: report.slowest_chunk }
@@ -135,14 +139,14 @@ impl PurgeInProgress<'_> {
 
 /// Why no further chunk was removed.
 enum End {
-    /// The scan has come to its end.
+    /// The scan has ended.
     ScanEnded,
-    /// There is more to remove, and no more may go.
-    BoundReached,
+    /// There is more to remove, but a bound of the run is reached.
+    BoundReached(StopReason),
     NotRemoved(NotRemoved),
 }
 
-/// What a campaign has cost before a chunk. The ledger is told with the chunk.
+/// The retries and times of a campaign before a chunk. They are written to the ledger with the chunk.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Spent {
     retries: i64,
@@ -152,7 +156,7 @@ pub(super) struct Spent {
 }
 
 impl Spent {
-    /// The ledger's update by a chunk.
+    /// The change of the ledger by a chunk.
     pub(super) fn update(
         &self,
         before: LedgerState,

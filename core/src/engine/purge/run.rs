@@ -1,4 +1,4 @@
-//! A run: it is opened in the ledger, goes through its campaigns, and ends.
+//! A run: inserts itself into the ledger, works through its campaigns, and records its end.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::engine::error::Error;
 use crate::engine::open_run::{OpenRun, with_heartbeat};
 use crate::engine::report::{CampaignReport, Outcome, PurgeReport};
 use crate::engine::{preview, report};
-use crate::model::bounds::{Bounds, Share};
+use crate::model::bounds::{Bounds, CampaignRemoval};
 use crate::model::campaign::Campaign;
 use crate::model::criteria::Criteria;
 use crate::model::run::{NewRun, RunKind, RunState, Target};
@@ -16,16 +16,16 @@ use crate::store::db::{StoreError, Transient, columns};
 use crate::store::ledger::{CampaignRow, LedgerState, RunRow, controls, runs};
 use crate::store::tables::{campaigns, numbers};
 
-/// Removes what a run asks for, in chunks, each one transaction.
+/// Removes the numbers that a run selects, in chunks, one transaction per chunk.
 ///
 /// # Errors
-/// Only while nothing has begun: no such campaign (where the run has one), another run has its key, or the database cannot
-/// be reached. After that the report says how the run ended.
+/// Only before the run begins: the campaign does not exist (if the run has only one), another run has its key, or the
+/// database is not reachable. After that the report contains the outcome.
 pub fn purge(engine: &Engine, new: &NewRun, control: &mut Control<'_>) -> Result<PurgeReport, Error> {
     purge_as(engine, engine.store.ids().next_id(), new, control)
 }
 
-/// As [`purge`], under this id.
+/// As [`purge`], with this run id.
 pub(super) fn purge_as(
     engine: &Engine,
     run_id: i64,
@@ -48,14 +48,14 @@ pub(super) fn purge_as(
     }
     let outcome = purge.work(control);
     let report = purge.finish(outcome);
-    // A request finds out with its first row in the ledger, whatever it says.
+    // A sweep's row is inserted above. A request's row is inserted with its first chunk, or by `finish`.
     if let Outcome::Failed(Error::Store(StoreError::KeyTaken)) = report.outcome {
         return Err(key_taken(StoreError::KeyTaken, new));
     }
     Ok(report)
 }
 
-/// The database does not say portably which of the two keys it was: the caller looks both up.
+/// Databases do not report portably which unique key was violated, so the caller must look up both keys.
 fn key_taken(error: StoreError, new: &NewRun) -> Error {
     match (error, new.key.as_deref().or(new.idempotency_key())) {
         (StoreError::KeyTaken, Some(key)) => Error::KeyTaken(key.to_owned()),
@@ -63,10 +63,10 @@ fn key_taken(error: StoreError, new: &NewRun) -> Error {
     }
 }
 
-/// Goes on with a run that was stopped, failed, or whose process died, from where it was.
+/// Resumes a run that was stopped, failed, or whose process died, at its cursor.
 ///
 /// # Errors
-/// [`Error::NotResumable`], or the database cannot be reached. After that the report says how the run ended.
+/// [`Error::NotResumable`], or the database is not reachable. After that the report contains the outcome.
 pub fn resume(engine: &Engine, run_id: i64, bounds: Bounds, control: &mut Control<'_>) -> Result<PurgeReport, Error> {
     let now = engine.store.clock().timestamp();
     let refuse = |reason: String| Error::NotResumable { run_id, reason };
@@ -79,24 +79,24 @@ pub fn resume(engine: &Engine, run_id: i64, bounds: Bounds, control: &mut Contro
         RunState::Stopped | RunState::Failed | RunState::Interrupted => {}
         state if state.is_active() => {
             return Err(refuse(format!(
-                "it is {state}; {} last reported at {} UTC, and is taken for dead after {} seconds without a word",
+                "it is {state}; the last heartbeat of {} was at {} UTC. It is considered dead after {} seconds without one",
                 found.owner,
                 found.heartbeat_at,
                 runs::DEAD_AFTER.num_seconds()
             )));
         }
-        state => return Err(refuse(format!("it is {state}: there is nothing left of it to do"))),
+        state => return Err(refuse(format!("it is {state}: nothing remains to be done"))),
     }
     if matches!(found.kind, RunKind::Restore | RunKind::Prune) {
-        return Err(refuse(format!("a {} goes on when the same command is given again", found.kind)));
+        return Err(refuse(format!("it is a {}. Repeat its command to continue it", found.kind)));
     }
     let plan = Plan::of(&found, campaigns, bounds)?;
     let mut conn = engine.store.connection()?;
     let taken = runs::take_over(&mut conn, &found, now)?;
-    let row = taken.ok_or_else(|| refuse("somebody else has just taken it over".to_owned()))?;
-    // A cancel that has ended the run is spent; one that its dead process never heard still stands.
+    let row = taken.ok_or_else(|| refuse("another process has just resumed it".to_owned()))?;
+    // A cancel command that ended the run has been executed. One that a dead process did not read still applies.
     if found.state != RunState::Interrupted {
-        controls::forget(&mut conn, run_id)?;
+        controls::clear_request(&mut conn, run_id)?;
     }
     drop(conn);
     let mut purge = PurgeInProgress::new(engine, plan, LedgerState { run: row, campaign: None, saved: true });
@@ -104,7 +104,7 @@ pub fn resume(engine: &Engine, run_id: i64, bounds: Bounds, control: &mut Contro
     Ok(purge.finish(outcome))
 }
 
-/// What a run has to do, wherever it comes from.
+/// What a run has to do. It comes from a new run or, on resume, from the ledger.
 struct Plan {
     criteria: Criteria,
     bounds: Bounds,
@@ -117,7 +117,7 @@ impl Plan {
     fn of(run: &RunRow, mut campaigns: Vec<CampaignRow>, bounds: Bounds) -> Result<Self, Error> {
         let unreadable = |what: &dyn std::fmt::Display| StoreError::Unreadable(format!("run {}: {what}", run.id));
         let criteria = serde_json::from_str(&run.criteria).map_err(|error| unreadable(&error))?;
-        // A request has one campaign and no row for it: its own row says where it was.
+        // A request has no campaign row. The cursor is in its own row.
         if let (RunKind::Request, Some(vdn_id), Some(campaign_id)) = (run.kind, run.vdn_id.0, run.campaign_id) {
             let row = CampaignRow::new(run.id, Target { vdn_id, campaign_id });
             campaigns = vec![CampaignRow { cursor: run.cursor.clone(), ..row }];
@@ -126,13 +126,13 @@ impl Plan {
     }
 }
 
-/// A purge in progress: its run in the ledger, and what is left to do.
+/// A purge in progress: its run, and what remains to be done.
 pub(super) struct PurgeInProgress<'a> {
     pub(super) run: OpenRun<'a>,
     plan: Plan,
-    /// The campaign of a run that has one: it was looked for before the run was opened.
+    /// The campaign of a run that has only one. It was read before the run was inserted.
     pub(super) found: Option<Campaign>,
-    /// The run's retries and time held when the campaign under way was begun.
+    /// The run's retries and held time when the current campaign began.
     pub(super) began: (i64, Duration),
     done: Vec<CampaignReport>,
 }
@@ -146,16 +146,17 @@ impl<'a> PurgeInProgress<'a> {
         self.plan.criteria.clone()
     }
 
-    /// Numbers that may still go.
+    /// Numbers that may still be removed under `max_rows`.
     pub(super) fn rows_left(&self) -> Option<i64> {
         self.plan.bounds.max_rows.map(|max| max - self.run.ledger.run.deleted)
     }
 
-    pub(super) fn max_rows(&self) -> StopReason {
-        StopReason::MaxRows(self.plan.bounds.max_rows.unwrap_or_default())
+    /// Why no further number may be removed, if `max_rows` is reached.
+    pub(super) fn max_rows_reached(&self) -> Option<StopReason> {
+        self.plan.bounds.max_rows.filter(|max| self.run.ledger.run.deleted >= *max).map(StopReason::MaxRows)
     }
 
-    /// The work itself, with a heartbeat beside it.
+    /// Processes all campaigns, with a heartbeat thread. A request is too short for one.
     fn work(&mut self, control: &mut Control<'_>) -> Outcome {
         if self.run.is_request() {
             return self.all_campaigns(control).unwrap_or_else(Outcome::Failed);
@@ -186,7 +187,7 @@ impl<'a> PurgeInProgress<'a> {
         Ok(report::combine(outcomes))
     }
 
-    /// What keeps a sweep from its first row: tables that differ, a bound that is exceeded.
+    /// Checks that refuse a run before its first row: unsafe tables, history columns, bounds.
     fn check_before_the_first_row(&mut self) -> Result<Option<Error>, Error> {
         if !self.run.is_request() {
             if let Some(refused) = self.run.refused_by_tables()? {
@@ -201,28 +202,29 @@ impl<'a> PurgeInProgress<'a> {
         if !self.plan.bounds.any() || self.run.ledger.run.chunks > 0 {
             return Ok(None);
         }
-        let mut shares = Vec::new();
+        let mut removals = Vec::new();
         for row in &self.plan.campaigns {
             let target = row.target();
             let (engine, criteria, count_all) =
                 (self.run.engine, &self.plan.criteria, self.plan.bounds.max_percent.is_some());
             let found = self.run.retry(|conn| {
-                let preview = match preview::look(engine, conn, target, criteria, &|| false) {
+                let preview = match preview::preview_on(engine, conn, target, criteria, &|| false) {
                     Err(Error::Store(error)) => return Err(error),
-                    // What becomes of a campaign that is not there is told when its turn comes.
+                    // A missing campaign is reported when the run reaches it.
                     Err(_) | Ok(None) => return Ok(None),
                     Ok(Some(preview)) => preview,
                 };
-                let all = if count_all { numbers::count(conn, target.campaign_id)? } else { 0 };
-                Ok(Some((preview.removable, all)))
+                let total = if count_all { Some(numbers::count(conn, target.campaign_id)?) } else { None };
+                Ok(Some((preview.removable, total)))
             })?;
-            let Some((removable, all)) = found else { continue };
-            shares.push(Share { campaign_id: target.campaign_id, removable, all });
+            let Some((removable, total)) = found else { continue };
+            removals.push(CampaignRemoval { campaign_id: target.campaign_id, removable, total });
         }
-        Ok(self.plan.bounds.check(&shares).err().map(Error::Bound))
+        Ok(self.plan.bounds.check(&removals).err().map(Error::Bound))
     }
 
-    /// A run that is resumed has removed something: what would have refused it ends it in a way that can be resumed.
+    /// "Refused" means that nothing was removed. For a resumed run that has removed numbers, a refusal becomes a stop or a
+    /// failure, both of which can be resumed.
     pub(super) fn not_after_the_first_row(&self, outcome: Outcome) -> Outcome {
         match outcome {
             Outcome::Refused(Error::CampaignExecuting)
@@ -237,7 +239,7 @@ impl<'a> PurgeInProgress<'a> {
         }
     }
 
-    /// Where there are several, one may be refused before its first row though others are done.
+    /// With several campaigns, one may be refused before its first row although others have been processed.
     fn is_of_one_campaign(&self) -> bool {
         self.run.ledger.run.campaign_id.is_some()
     }
@@ -265,7 +267,8 @@ impl<'a> PurgeInProgress<'a> {
     }
 }
 
-/// A stop is meant for the whole run, and without a database there is no point in trying the next campaign.
+/// Whether an outcome of a campaign ends the whole run: a stop applies to the run, and without a database the next campaign
+/// would fail as well.
 fn ends_the_run(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Stopped(reason) => *reason != StopReason::CampaignExecuting,

@@ -61,7 +61,7 @@ pub fn read(conn: &mut AnyConnection, run_id: i64) -> Result<RunControl, StoreEr
 ///
 /// # Errors
 /// The database's.
-pub(crate) fn forget(conn: &mut AnyConnection, run_id: i64) -> Result<(), StoreError> {
+pub(crate) fn clear_request(conn: &mut AnyConnection, run_id: i64) -> Result<(), StoreError> {
     let of_run = purge_run_control::table.filter(purge_run_control::run_id.eq(run_id));
     diesel::update(of_run).set(purge_run_control::wanted.eq(None::<String>)).execute(conn)?;
     Ok(())
@@ -71,14 +71,14 @@ pub(crate) fn forget(conn: &mut AnyConnection, run_id: i64) -> Result<(), StoreE
 ///
 /// # Errors
 /// The database's.
-pub fn say(
+pub fn request_control(
     conn: &mut AnyConnection,
     run_id: i64,
-    said: impl FnOnce(RunControl) -> RunControl,
+    change: impl FnOnce(RunControl) -> RunControl,
     now: NaiveDateTime,
 ) -> Result<(), StoreError> {
     write_transaction(conn, |conn| {
-        let RunControl { wanted, pace, actor } = said(read(conn, run_id)?);
+        let RunControl { wanted, pace, actor } = change(read(conn, run_id)?);
         let pace = serde_json::to_string(&pace)
             .map_err(|error| StoreError::Unreadable(format!("the pace of run {run_id}: {error}")))?;
         diesel::delete(purge_run_control::table.filter(purge_run_control::run_id.eq(run_id))).execute(conn)?;

@@ -9,7 +9,7 @@ use crate::store::db::statement::rows;
 use crate::store::db::{AnyConnection, StoreError, write_transaction};
 
 /// A stretch of the ledger, by id.
-pub(crate) struct Window {
+pub(crate) struct LedgerRange {
     after: i64,
     pub(crate) upto: i64,
 }
@@ -18,7 +18,7 @@ pub(crate) struct Window {
 const WINDOW: i64 = 1_000;
 
 /// The next stretch of the ledger. `None`: it ended.
-pub(crate) fn window(conn: &mut AnyConnection, after: Option<i64>) -> Result<Option<Window>, StoreError> {
+pub(crate) fn next_range(conn: &mut AnyConnection, after: Option<i64>) -> Result<Option<LedgerRange>, StoreError> {
     // Ids begin above 0.
     let after = after.unwrap_or(0);
     let ids: Vec<i64> = purge_run::table
@@ -27,14 +27,14 @@ pub(crate) fn window(conn: &mut AnyConnection, after: Option<i64>) -> Result<Opt
         .limit(WINDOW)
         .select(purge_run::id)
         .load(conn)?;
-    Ok(ids.last().map(|upto| Window { after, upto: *upto }))
+    Ok(ids.last().map(|upto| LedgerRange { after, upto: *upto }))
 }
 
 /// The rows of a stretch that ended before a time: all of them have had their history pruned or restored, or will have.
-pub(crate) fn count(conn: &mut AnyConnection, window: &Window, before: NaiveDateTime) -> Result<i64, StoreError> {
+pub(crate) fn count(conn: &mut AnyConnection, range: &LedgerRange, before: NaiveDateTime) -> Result<i64, StoreError> {
     let old = purge_run::id
-        .gt(window.after)
-        .and(purge_run::id.le(window.upto))
+        .gt(range.after)
+        .and(purge_run::id.le(range.upto))
         .and(purge_run::heartbeat_at.lt(before))
         .and(purge_run::state.ne_all(RunState::ACTIVE));
     Ok(purge_run::table.filter(old).count().get_result(conn)?)
@@ -42,11 +42,11 @@ pub(crate) fn count(conn: &mut AnyConnection, window: &Window, before: NaiveDate
 
 /// Deletes the rows of a stretch that ended before a time and have no history left, with what belongs to them. One
 /// transaction.
-pub(crate) fn end(conn: &mut AnyConnection, window: &Window, before: NaiveDateTime) -> Result<i64, StoreError> {
+pub(crate) fn end(conn: &mut AnyConnection, range: &LedgerRange, before: NaiveDateTime) -> Result<i64, StoreError> {
     write_transaction(conn, |conn| {
         let old = purge_run::id
-            .gt(window.after)
-            .and(purge_run::id.le(window.upto))
+            .gt(range.after)
+            .and(purge_run::id.le(range.upto))
             .and(purge_run::heartbeat_at.lt(before))
             .and(purge_run::state.ne_all(RunState::ACTIVE))
             .and(purge_run::archived.eq(purge_run::restored + purge_run::pruned));

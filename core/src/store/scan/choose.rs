@@ -25,7 +25,7 @@ const END: i64 = 5_000;
 
 /// The way through a campaign, and what to expect on it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Course {
+pub(crate) struct ScanPlan {
     pub(crate) walk: Walk,
     /// Rows of the leading index for each that matches. 1 where nothing is known.
     pub(crate) rows_per_match: i64,
@@ -33,7 +33,7 @@ pub(crate) struct Course {
     pub(crate) few: bool,
 }
 
-impl Course {
+impl ScanPlan {
     /// Along a walk of which nothing more is known.
     pub(crate) fn on(walk: Walk) -> Self {
         Self { walk, rows_per_match: 1, few: false }
@@ -45,15 +45,15 @@ pub(crate) fn choose(
     conn: &mut AnyConnection,
     campaign: CampaignId,
     criteria: &Criteria,
-) -> Result<Course, StoreError> {
+) -> Result<ScanPlan, StoreError> {
     if let Some(walk) = Walk::of_value(criteria) {
-        return Ok(Course::on(walk));
+        return Ok(ScanPlan::on(walk));
     }
     let all = || Statement::new("SELECT id FROM call_data WHERE campaign_id = ").big_int(campaign.get());
     let backend = conn.backend();
     let matching = || predicate::criteria(all(), criteria, backend);
     if count(conn, matching(), FEW)? < FEW {
-        return Ok(Course { few: true, ..Course::on(Walk::RecycleTime) });
+        return Ok(ScanPlan { few: true, ..ScanPlan::on(Walk::RecycleTime) });
     }
     // Ids follow the time of import, and so may recycle times. Where both ends are dense the middle is taken to be: to
     // count it all would cost as much as to move a part of it.
@@ -61,11 +61,11 @@ pub(crate) fn choose(
         [ratio_at(conn, campaign, criteria, " ORDER BY id")?, ratio_at(conn, campaign, criteria, " ORDER BY id DESC")?];
     let rows_per_match = ends.into_iter().max().unwrap_or(i64::MAX);
     if rows_per_match <= SCAN_FACTOR {
-        return Ok(Course { rows_per_match, ..Course::on(Walk::PrimaryKey) });
+        return Ok(ScanPlan { rows_per_match, ..ScanPlan::on(Walk::PrimaryKey) });
     }
     let matches = count(conn, matching(), MANY)?;
     let sparse = matches < MANY && count(conn, all(), matches * SCAN_FACTOR)? == matches * SCAN_FACTOR;
-    Ok(Course::on(if sparse { Walk::RecycleTime } else { Walk::PrimaryKey }))
+    Ok(ScanPlan::on(if sparse { Walk::RecycleTime } else { Walk::PrimaryKey }))
 }
 
 /// Rows for each match at one end of the campaign.

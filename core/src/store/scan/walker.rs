@@ -6,12 +6,12 @@ use crate::model::position::Position;
 use crate::model::walk::Walk;
 use crate::store::db::{AnyConnection, StoreError};
 use crate::store::scan::choose::SCAN_FACTOR;
-use crate::store::scan::window::{Scope, Window};
+use crate::store::scan::window::{ScanScope, Window};
 
 /// A walk under way: where it is, and how far it looks at a time.
 #[derive(Debug, Clone)]
-pub(crate) struct Walker<'a> {
-    pub(crate) scope: Scope<'a>,
+pub(crate) struct ScanWalker<'a> {
+    pub(crate) scope: ScanScope<'a>,
     /// Numbers that a window may hold.
     chunk: i64,
     /// Rows of the leading index that the next window looks at.
@@ -22,10 +22,10 @@ pub(crate) struct Walker<'a> {
     ended: bool,
 }
 
-impl<'a> Walker<'a> {
+impl<'a> ScanWalker<'a> {
     /// Begins a walk, or goes on with one. `chunk`: how many matching numbers a window holds at most. `rows_per_match`: see
-    /// [`Course`](crate::store::scan::choose::Course).
-    pub(crate) fn new(scope: Scope<'a>, chunk: NonZeroUsize, rows_per_match: i64, from: Option<Position>) -> Self {
+    /// [`ScanPlan`](crate::store::scan::choose::ScanPlan).
+    pub(crate) fn new(scope: ScanScope<'a>, chunk: NonZeroUsize, rows_per_match: i64, from: Option<Position>) -> Self {
         let chunk = i64::try_from(chunk.get()).unwrap_or(i64::MAX);
         let scan = if scope.walk == Walk::PrimaryKey {
             let matches = (aim(chunk) / FIRST_LOOK).max(SHORT_LOOK.min(chunk));
@@ -37,7 +37,7 @@ impl<'a> Walker<'a> {
     }
 
     /// What is meant, and where.
-    pub(crate) fn scope(&self) -> &Scope<'a> {
+    pub(crate) fn scope(&self) -> &ScanScope<'a> {
         &self.scope
     }
 
@@ -53,7 +53,7 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// The window at which the walk stands; the same one until [`Walker::advance`]. `None` at the end.
+    /// The window at which the walk stands; the same one until [`ScanWalker::advance`]. `None` at the end.
     pub(crate) fn window(&mut self, conn: &mut AnyConnection) -> Result<Option<Window>, StoreError> {
         while !self.ended {
             let Some((window, scanned)) = self.scope.window(conn, self.position.as_ref(), self.scan)? else { break };

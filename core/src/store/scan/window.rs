@@ -36,14 +36,14 @@ pub(crate) struct Window {
 
 /// What is meant in which campaign, by which walk.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Scope<'a> {
+pub(crate) struct ScanScope<'a> {
     pub(crate) campaign: CampaignId,
     pub(crate) criteria: &'a Criteria,
     pub(crate) walk: Walk,
     pub(crate) backend: Backend,
 }
 
-impl Scope<'_> {
+impl ScanScope<'_> {
     /// The next `scan` rows of the leading index, and how many there are.
     pub(crate) fn window(
         &self,
@@ -116,11 +116,11 @@ impl Scope<'_> {
     ///
     /// InnoDB locks the row behind `id <= …` too, and that is the first one of the next window: two lanes would wait for each
     /// other. Behind `id < …` lies a row of this window, and behind `id = …` none is looked at.
-    pub(crate) fn stretches(&self, window: &Window) -> &'static [Stretch] {
+    pub(crate) fn parts(&self, window: &Window) -> &'static [WindowPart] {
         match (self.backend, self.walk) {
-            (Backend::Mysql, Walk::PrimaryKey) => &[Stretch::BeforeLast, Stretch::Last],
-            (_, Walk::PrimaryKey) if window.pages.is_some() => &[Stretch::Pages, Stretch::Whole],
-            _ => &[Stretch::Whole],
+            (Backend::Mysql, Walk::PrimaryKey) => &[WindowPart::BeforeLast, WindowPart::Last],
+            (_, Walk::PrimaryKey) if window.pages.is_some() => &[WindowPart::Pages, WindowPart::Whole],
+            _ => &[WindowPart::Whole],
         }
     }
 
@@ -183,21 +183,21 @@ impl Scope<'_> {
     /// small window it would prefer the index of recycle times, read all of the filter's range in every chunk, and meet
     /// the rows of other chunks there.
     pub(crate) fn restrict(&self, statement: Statement, window: &Window) -> Statement {
-        self.restrict_to(statement, window, Stretch::Whole)
+        self.restrict_to(statement, window, WindowPart::Whole)
     }
 
-    /// As [`Scope::restrict`], to a part of the window.
-    pub(crate) fn restrict_to(&self, statement: Statement, window: &Window, stretch: Stretch) -> Statement {
+    /// As [`ScanScope::restrict`], to a part of the window.
+    pub(crate) fn restrict_to(&self, statement: Statement, window: &Window, part: WindowPart) -> Statement {
         let statement = statement.sql("campaign_id = ").big_int(self.campaign.get());
         let statement = self.beyond(statement, window.after.as_ref());
-        let statement = match (&window.upto, stretch) {
-            (Position::Id(id), Stretch::Whole | Stretch::Pages) => statement.sql(" AND id <= ").big_int(*id),
-            (Position::Id(id), Stretch::BeforeLast) => statement.sql(" AND id < ").big_int(*id),
-            (Position::Id(id), Stretch::Last) => statement.sql(" AND id = ").big_int(*id),
+        let statement = match (&window.upto, part) {
+            (Position::Id(id), WindowPart::Whole | WindowPart::Pages) => statement.sql(" AND id <= ").big_int(*id),
+            (Position::Id(id), WindowPart::BeforeLast) => statement.sql(" AND id < ").big_int(*id),
+            (Position::Id(id), WindowPart::Last) => statement.sql(" AND id = ").big_int(*id),
             (Position::RecycleTime(time, id), _) => self.compare_pair(statement, PairOrder::UpTo, time, *id),
         };
-        let statement = match (stretch, window.pages) {
-            (Stretch::Pages, Some(pages)) => pages.restrict(statement),
+        let statement = match (part, window.pages) {
+            (WindowPart::Pages, Some(pages)) => pages.restrict(statement),
             _ => statement,
         };
         if self.walk == Walk::PrimaryKey {
@@ -250,7 +250,7 @@ fn time_as_text(backend: Backend) -> &'static str {
 
 /// A part of a window.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Stretch {
+pub(crate) enum WindowPart {
     Whole,
     /// What of it lies in its pages.
     Pages,

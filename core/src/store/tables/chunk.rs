@@ -12,7 +12,7 @@ use crate::store::db::catalogue::Catalogue;
 use crate::store::db::statement::{Statement, rows};
 use crate::store::db::{AnyConnection, StoreError, write_transaction};
 use crate::store::ledger::{self, LedgerState, LedgerUpdate};
-use crate::store::scan::window::{Scope, Stretch, Window};
+use crate::store::scan::window::{ScanScope, Window, WindowPart};
 use crate::store::tables::campaigns;
 use crate::store::tables::moving::{Direction, Move, Under};
 
@@ -37,7 +37,7 @@ pub(crate) enum NotRemoved {
 /// What a chunk is to remove.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Removal<'a> {
-    pub(crate) scope: Scope<'a>,
+    pub(crate) scope: ScanScope<'a>,
     pub(crate) window: &'a Window,
     pub(crate) rules: OngoingTask,
     /// The run under which the numbers go into history, if they do.
@@ -92,16 +92,15 @@ pub(crate) fn remove(
 /// microsecond earlier stays.
 fn take(
     conn: &mut AnyConnection,
-    scope: &Scope<'_>,
+    scope: &ScanScope<'_>,
     window: &Window,
     archive_into: Option<(i64, &[String])>,
     now: NaiveDateTime,
 ) -> Result<(i64, i64), StoreError> {
     let mut taken = (0, 0);
-    for stretch in scope.stretches(window) {
-        let restrict = |head: Statement| {
-            scope.restrict_to(head, window, *stretch).sql(" AND status = ").small_int(REMOVABLE as i16)
-        };
+    for part in scope.parts(window) {
+        let restrict =
+            |head: Statement| scope.restrict_to(head, window, *part).sql(" AND status = ").small_int(REMOVABLE as i16);
         if let Some((run_id, columns)) = archive_into {
             let (run, which) = (Under::Run(run_id), restrict(Statement::default()));
             let moved = Move { direction: Direction::Archive { run, now }, columns, which }.run(conn)?;
@@ -111,7 +110,7 @@ fn take(
             fail_point!("deleted");
             taken.0 += rows(deleted);
         }
-        if matches!(stretch, Stretch::Pages) && taken.0 == window.removable {
+        if matches!(part, WindowPart::Pages) && taken.0 == window.removable {
             break;
         }
     }

@@ -17,7 +17,7 @@ use crate::store::tables::moving::{Direction, Move};
 
 /// Which rows of a campaign's history are meant.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Scope {
+pub(crate) struct HistoryScope {
     pub(crate) campaign_id: i64,
     pub(crate) which: Which,
 }
@@ -32,7 +32,7 @@ pub(crate) enum Which {
 
 /// A stretch of a campaign's history: ids above `after`, up to and including `upto`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Window {
+pub(crate) struct HistoryWindow {
     pub(crate) after: Option<i64>,
     pub(crate) upto: i64,
     /// Rows that were meant when it was found.
@@ -46,16 +46,16 @@ const SCAN_MAX: usize = 50_000;
 
 /// Goes through a campaign's history. A window looks at more rows where few of them are meant.
 #[derive(Debug)]
-pub(crate) struct Walker {
-    scope: Scope,
+pub(crate) struct HistoryWalker {
+    scope: HistoryScope,
     size: usize,
     scan: usize,
     after: Option<i64>,
 }
 
-impl Walker {
+impl HistoryWalker {
     /// From the first row on, in windows with at most `size` rows that are meant.
-    pub(crate) fn new(scope: Scope, size: NonZeroUsize) -> Self {
+    pub(crate) fn new(scope: HistoryScope, size: NonZeroUsize) -> Self {
         Self { scope, size: size.get(), scan: size.get(), after: None }
     }
 
@@ -66,7 +66,7 @@ impl Walker {
     }
 
     /// Finds the next window. `None`: history ended.
-    pub(crate) fn window(&mut self, conn: &mut AnyConnection) -> Result<Option<Window>, StoreError> {
+    pub(crate) fn window(&mut self, conn: &mut AnyConnection) -> Result<Option<HistoryWindow>, StoreError> {
         loop {
             let scan = i64::try_from(self.scan).unwrap_or(i64::MAX);
             let Some(window) = self.scope.window(conn, self.after, scan)? else { return Ok(None) };
@@ -84,16 +84,16 @@ impl Walker {
     }
 
     /// Goes on behind a window. Says whether the walk has ended.
-    pub(crate) fn advance(&mut self, window: &Window) -> bool {
+    pub(crate) fn advance(&mut self, window: &HistoryWindow) -> bool {
         self.after = Some(window.upto);
         window.last
     }
 }
 
-impl Scope {
+impl HistoryScope {
     /// How many rows are meant, counted in windows.
     pub(crate) fn count(&self, conn: &mut AnyConnection) -> Result<i64, StoreError> {
-        let mut walker = Walker::new(*self, NonZeroUsize::MIN.saturating_add(SCAN_MAX));
+        let mut walker = HistoryWalker::new(*self, NonZeroUsize::MIN.saturating_add(SCAN_MAX));
         let mut rows = 0;
         while let Some(window) = walker.window(conn)? {
             rows += window.rows;
@@ -105,7 +105,12 @@ impl Scope {
     }
 
     /// The next `scan` rows, and all others of the last one's id: an id that was imported again is there by several runs.
-    fn window(&self, conn: &mut AnyConnection, after: Option<i64>, scan: i64) -> Result<Option<Window>, StoreError> {
+    fn window(
+        &self,
+        conn: &mut AnyConnection,
+        after: Option<i64>,
+        scan: i64,
+    ) -> Result<Option<HistoryWindow>, StoreError> {
         #[derive(QueryableByName)]
         struct Scanned {
             #[diesel(sql_type = BigInt)]
@@ -118,10 +123,10 @@ impl Scope {
         let scanned = beyond(Statement::new(head).big_int(self.campaign_id), after);
         let found: Scanned = scanned.sql(" ORDER BY id LIMIT ").big_int(scan).sql(") scanned").get_result(conn)?;
         let Some(upto) = found.last_id else { return Ok(None) };
-        let window = Window { after, upto, rows: 0, last: found.looked_at < scan };
+        let window = HistoryWindow { after, upto, rows: 0, last: found.looked_at < scan };
         let meant = Statement::new("/* history::meant */ SELECT count(*) AS numbers FROM call_data_history WHERE ");
         let meant: Count = self.restrict(meant, &window, conn.backend()).get_result(conn)?;
-        Ok(Some(Window { rows: meant.numbers, ..window }))
+        Ok(Some(HistoryWindow { rows: meant.numbers, ..window }))
     }
 
     fn meant(&self, statement: Statement, backend: Backend) -> Statement {
@@ -132,7 +137,7 @@ impl Scope {
     }
 
     /// `campaign_id = … AND` the window `AND` which rows are meant.
-    fn restrict(&self, statement: Statement, window: &Window, backend: Backend) -> Statement {
+    fn restrict(&self, statement: Statement, window: &HistoryWindow, backend: Backend) -> Statement {
         let statement = beyond(statement.sql("campaign_id = ").big_int(self.campaign_id), window.after);
         self.meant(statement.sql(" AND id <= ").big_int(window.upto).sql(" AND "), backend)
     }
@@ -145,7 +150,7 @@ impl Scope {
     pub(crate) fn restore(
         &self,
         conn: &mut AnyConnection,
-        window: &Window,
+        window: &HistoryWindow,
         columns: &Columns,
         source: i64,
     ) -> Result<i64, StoreError> {
@@ -161,7 +166,7 @@ impl Scope {
 
     /// Deletes the rows of a window, and counts them as pruned in the runs that archived them. Inside the caller's
     /// transaction.
-    pub(crate) fn prune(&self, conn: &mut AnyConnection, window: &Window) -> Result<i64, StoreError> {
+    pub(crate) fn prune(&self, conn: &mut AnyConnection, window: &HistoryWindow) -> Result<i64, StoreError> {
         let backend = conn.backend();
         let by_run: Vec<OfRun> = match backend {
             Backend::Postgres => {
@@ -202,7 +207,7 @@ impl Scope {
     pub(crate) fn taken(
         &self,
         conn: &mut AnyConnection,
-        window: &Window,
+        window: &HistoryWindow,
         limit: i64,
     ) -> Result<(i64, Vec<i64>), StoreError> {
         #[derive(QueryableByName)]

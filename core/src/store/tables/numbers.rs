@@ -158,7 +158,7 @@ const COUNT_WINDOW: i64 = 100_000;
 /// The database's.
 pub fn count(conn: &mut AnyConnection, campaign: CampaignId) -> Result<i64, StoreError> {
     #[derive(QueryableByName)]
-    struct Window {
+    struct CountWindow {
         #[diesel(sql_type = BigInt)]
         numbers: i64,
         #[diesel(sql_type = Nullable<BigInt>)]
@@ -175,7 +175,7 @@ pub fn count(conn: &mut AnyConnection, campaign: CampaignId) -> Result<i64, Stor
             Some(id) => of.sql(" AND id > ").big_int(id),
             None => of,
         };
-        let window: Window =
+        let window: CountWindow =
             beyond.sql(" ORDER BY id LIMIT ").big_int(COUNT_WINDOW).sql(") counted").get_result(conn)?;
         total += window.numbers;
         after = window.last_id;

@@ -15,7 +15,7 @@ const WINDOW: i64 = 10_000;
 const LEDGER_WINDOW: i64 = 500;
 
 /// A stretch of a campaign's history, as of one statement.
-pub(crate) struct HistoryWindow {
+pub(crate) struct HistoryAudit {
     pub(crate) upto: i64,
     /// Rows by the run that archived them.
     pub(crate) by_run: Vec<(i64, i64)>,
@@ -45,9 +45,9 @@ pub(crate) fn history(
     conn: &mut AnyConnection,
     campaign_id: i64,
     after: Option<i64>,
-) -> Result<Option<HistoryWindow>, StoreError> {
+) -> Result<Option<HistoryAudit>, StoreError> {
     #[derive(QueryableByName)]
-    struct Stretch {
+    struct ScannedIds {
         #[diesel(sql_type = BigInt)]
         scanned: i64,
         #[diesel(sql_type = Nullable<BigInt>)]
@@ -55,7 +55,7 @@ pub(crate) fn history(
     }
     // Ids may be of any size: an import takes those that it is given.
     let after = after.unwrap_or(i64::MIN);
-    let stretch: Stretch = Statement::new(
+    let scanned: ScannedIds = Statement::new(
         "/* audit::stretch */ SELECT count(*) AS scanned, max(id) AS last_id FROM (SELECT id FROM call_data_history \
          WHERE campaign_id = ",
     )
@@ -66,7 +66,7 @@ pub(crate) fn history(
     .big_int(WINDOW)
     .sql(") scanned")
     .get_result(conn)?;
-    let Some(upto) = stretch.last_id else { return Ok(None) };
+    let Some(upto) = scanned.last_id else { return Ok(None) };
     let within = |statement: Statement| {
         let statement = statement.sql("h.campaign_id = ").big_int(campaign_id);
         statement.sql(" AND h.id > ").big_int(after).sql(" AND h.id <= ").big_int(upto)
@@ -87,31 +87,31 @@ pub(crate) fn history(
     let twice: Vec<Id> =
         within(twice).sql(" GROUP BY h.id, h.created_at HAVING count(*) > 1) t ORDER BY id").load(conn)?;
     let ids = |rows: Vec<Id>| rows.into_iter().map(|row| row.id).collect();
-    Ok(Some(HistoryWindow {
+    Ok(Some(HistoryAudit {
         upto,
         by_run: by_run.into_iter().map(|row| (row.run_id, row.numbers)).collect(),
         in_both: ids(in_both),
         twice: ids(twice),
-        last: stretch.scanned < WINDOW,
+        last: scanned.scanned < WINDOW,
     }))
 }
 
 /// A run, and the sums of the rows of its campaigns: matched, deleted, archived, barred, chunks; and how many rows.
-pub(crate) type Account = (RunRow, [i64; 5], usize);
+pub(crate) type RunAudit = (RunRow, [i64; 5], usize);
 
 /// The next runs of the ledger with the sums of their campaigns, by id.
-pub(crate) fn runs(conn: &mut AnyConnection, after: Option<i64>) -> Result<Vec<Account>, StoreError> {
+pub(crate) fn runs(conn: &mut AnyConnection, after: Option<i64>) -> Result<Vec<RunAudit>, StoreError> {
     use purge_run_campaign as c;
     let runs: Vec<RunRow> = purge_run::table
         .filter(purge_run::id.gt(after.unwrap_or(i64::MIN)))
         .order(purge_run::id)
         .limit(LEDGER_WINDOW)
         .load(conn)?;
-    let mut accounts = Vec::new();
+    let mut audits = Vec::new();
     for run in runs {
         // A request has no campaign rows, and there are many requests.
         if run.kind == RunKind::Request {
-            accounts.push((run, [0; 5], 0));
+            audits.push((run, [0; 5], 0));
             continue;
         }
         let (mut sums, mut rows, mut beyond) = ([0; 5], 0, i64::MIN);
@@ -132,9 +132,9 @@ pub(crate) fn runs(conn: &mut AnyConnection, after: Option<i64>) -> Result<Vec<A
                 }
             }
         }
-        accounts.push((run, sums, rows));
+        audits.push((run, sums, rows));
     }
-    Ok(accounts)
+    Ok(audits)
 }
 
 /// The runs that `purge_run_campaign` or `purge_run_control` names in a stretch behind `after` and that the ledger lacks;

@@ -47,7 +47,7 @@ pub struct ReplicaPosition {
 /// The database's.
 pub fn replica_position(conn: &mut AnyConnection) -> Result<Option<ReplicaPosition>, StoreError> {
     #[derive(QueryableByName)]
-    struct Found {
+    struct ReplicaCounts {
         #[diesel(sql_type = BigInt)]
         replicas: i64,
         #[diesel(sql_type = BigInt)]
@@ -58,7 +58,7 @@ pub fn replica_position(conn: &mut AnyConnection) -> Result<Option<ReplicaPositi
     let query = "/* load::replica_position */ SELECT count(*) AS replicas, \
                  CAST(pg_current_wal_lsn() - '0/0' AS bigint) AS written, \
                  CAST(min(replay_lsn) - '0/0' AS bigint) AS replayed FROM pg_stat_replication";
-    let Found { replicas, written, replayed } = diesel::sql_query(query).get_result(conn)?;
+    let ReplicaCounts { replicas, written, replayed } = diesel::sql_query(query).get_result(conn)?;
     Ok((replicas > 0).then_some(ReplicaPosition { written, replayed }))
 }
 

@@ -1,7 +1,7 @@
 //! Integrators of the races: requests for one sessionId or called number, several in a group as the endpoint does it.
 
 use callsweep_core::engine::Error;
-use callsweep_core::engine::{Control, Outcome, PurgeReport, Together, purge, purge_together, settle};
+use callsweep_core::engine::{BatchOutcome, Control, Outcome, PurgeReport, purge, purge_batch, resolve_unknown_commit};
 use callsweep_core::run::{NewRun, RunKind};
 
 use super::context::{ActorLog, RaceContext, ReportedRun, any_called, any_session_id};
@@ -17,7 +17,7 @@ pub(super) fn delete(context: &RaceContext<'_>, log: &mut ActorLog) {
         let requests: Vec<NewRun> =
             (0..rand::random_range(1..=TOGETHER)).map(|_| context.ask(new_request(context))).collect();
         let together = match engine.store.connection() {
-            Ok(mut conn) => purge_together(&engine, &mut conn, &requests),
+            Ok(mut conn) => purge_batch(&engine, &mut conn, &requests),
             Err(error) => {
                 log.postpone("a request", error);
                 continue;
@@ -26,9 +26,11 @@ pub(super) fn delete(context: &RaceContext<'_>, log: &mut ActorLog) {
         for (request, outcome) in requests.iter().zip(together) {
             let control = &mut Control::unattended();
             let (what, report) = match outcome {
-                Together::Done(report) => ("requests in a group", Ok(report)),
-                Together::Alone => ("requests alone", purge(&engine, request, control)),
-                Together::Unanswered(begun) => ("requests settled", settle(&engine, request, &begun, control)),
+                BatchOutcome::Committed(report) => ("requests in a group", Ok(report)),
+                BatchOutcome::NotBatched => ("requests alone", purge(&engine, request, control)),
+                BatchOutcome::CommitUnknown(begun) => {
+                    ("requests settled", resolve_unknown_commit(&engine, request, &begun, control))
+                }
             };
             note(context, log, what, report);
         }

@@ -52,7 +52,7 @@ pub(super) fn request_control(
         };
         RunControl { wanted, pace: changes.iter().fold(before.pace, |pace, change| pace.then(*change)), actor }
     };
-    Ok(controls::say(conn, id, requested, now)?)
+    Ok(controls::request_control(conn, id, requested, now)?)
 }
 
 /// Whether a run has done what was asked, or has ended before.

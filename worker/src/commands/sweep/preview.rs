@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use callsweep_core::bounds::Share;
+use callsweep_core::bounds::CampaignRemoval;
 use callsweep_core::criteria::Criteria;
 use callsweep_core::engine::Engine;
 use callsweep_core::engine::preview::Preview;
@@ -61,14 +61,14 @@ pub(super) fn preview(engine: &Engine, new: &NewRun, stop: &Stop) -> Result<Opti
 
 impl PreviewReport {
     fn new(engine: &Engine, new: &NewRun, campaigns: Vec<(Target, Preview)>) -> Result<Self, Failure> {
-        let mut shares = Vec::new();
+        let mut removals = Vec::new();
         for (target, preview) in &campaigns {
             let campaign_id = target.campaign_id;
-            let all = match new.bounds.max_percent {
-                Some(_) => numbers::count(&mut *engine.store.connection()?, campaign_id)?,
-                None => 0,
+            let total = match new.bounds.max_percent {
+                Some(_) => Some(numbers::count(&mut *engine.store.connection()?, campaign_id)?),
+                None => None,
             };
-            shares.push(Share { campaign_id, removable: preview.removable, all });
+            removals.push(CampaignRemoval { campaign_id, removable: preview.removable, total });
         }
         Ok(Self {
             criteria: new.criteria.clone(),
@@ -80,7 +80,7 @@ impl PreviewReport {
                 sum
             }),
             campaigns: campaigns.into_iter().map(|(target, preview)| CampaignPreview { target, preview }).collect(),
-            refused: new.bounds.check(&shares).err().map(|exceeded| exceeded.to_string()),
+            refused: new.bounds.check(&removals).err().map(|exceeded| exceeded.to_string()),
             execute_command: None,
         })
     }

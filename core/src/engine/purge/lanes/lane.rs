@@ -1,4 +1,4 @@
-//! A lane: a thread that removes one window after the other on a connection of its own.
+//! A lane: a thread that removes windows one after the other on its own connection.
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,49 +11,50 @@ use crate::engine::control::Engine;
 use crate::engine::purge::lanes::turns::Turns;
 use crate::engine::purge::one_by_one::Spent;
 use crate::store::db::{PooledConnection, StoreError};
-use crate::store::scan::window::{Scope as WalkScope, Window};
+use crate::store::scan::window::{ScanScope, Window};
 use crate::store::tables::chunk::{self, Removal, Removed};
 
-/// A chunk waits at least this long for the one before it. The two began one after the other and are of one size; longer
-/// than the chunk itself took, it waits for neither.
+/// The shortest time that a chunk waits for its turn to commit. If the chunk itself took longer, it waits as long as it
+/// took: the earlier chunk started before it and has about the same size, so it should have finished by then.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A window on its way to a lane.
+/// A window for a lane to remove.
 pub(super) struct Task {
     pub(super) number: u64,
     pub(super) window: Window,
     pub(super) spent: Spent,
 }
 
-/// What became of it.
+/// The result of a task.
 pub(super) enum TaskResult {
     Committed {
         removed: Removed,
         took: Duration,
     },
-    /// Nothing is known to have been committed.
-    GivenUp(GivenUp),
+    /// The chunk was not committed, or its COMMIT returned no answer.
+    Failed(FailedTask),
 }
 
-/// A window that has to be dealt with again.
-pub(super) struct GivenUp {
+/// A window that has to be processed again.
+pub(super) struct FailedTask {
     pub(super) number: u64,
     pub(super) window: Window,
-    /// `None`: the chunk itself will say, when it is alone.
+    /// Why. `None`: the cause shows when the chunk is executed again outside the lanes.
     pub(super) error: Option<StoreError>,
+    /// The attempt whose COMMIT returned no answer.
     pub(super) in_doubt: Vec<Removed>,
 }
 
-/// Where windows go in and results come out, in the order of the windows as long as they are committed. The lanes end when
-/// it is dropped.
+/// The channels to and from the lanes. Results of committed chunks arrive in the order of their windows. The lanes end when
+/// this value is dropped.
 pub(super) struct LaneThreads {
     pub(super) tasks: Sender<Task>,
     pub(super) results: Receiver<TaskResult>,
 }
 
 impl LaneThreads {
-    /// Starts a lane for each of `owned`. One that is given a connection keeps it: there the server has at hand what the lane
-    /// needs again.
+    /// Starts a lane for each element of `owned`. A lane that is given a connection keeps it, because its server session has
+    /// the prepared statements.
     pub(super) fn start<'scope>(
         threads: &'scope Scope<'scope, '_>,
         owned: Vec<Option<PooledConnection>>,
@@ -69,9 +70,10 @@ impl LaneThreads {
                 loop {
                     let Ok(task) = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv() else { return };
                     let (number, window) = (task.number, task.window.clone());
-                    // Whoever waits for the result must get one. What panicked here panics again where it is done alone.
+                    // The feeder waits for a result of every task. A panic here happens again when the feeder executes the
+                    // chunk itself, and is reported there.
                     if catch_unwind(AssertUnwindSafe(|| lane.remove(task, &mut own, &done))).is_err() {
-                        lane.give_up(&done, GivenUp { number, window, error: None, in_doubt: Vec::new() });
+                        lane.fail(&done, FailedTask { number, window, error: None, in_doubt: Vec::new() });
                     }
                     if !keeps {
                         own = None;
@@ -83,18 +85,18 @@ impl LaneThreads {
     }
 }
 
-/// What a lane works with.
+/// What all lanes share.
 #[derive(Clone, Copy)]
 pub(super) struct Lane<'a> {
     pub(super) engine: &'a Engine,
-    pub(super) scope: WalkScope<'a>,
+    pub(super) scope: ScanScope<'a>,
     pub(super) turns: &'a Turns,
-    /// The run under which the numbers go into history, if they do.
+    /// The run id for archived numbers. `None`: numbers are deleted without archiving.
     pub(super) archive_into: Option<i64>,
 }
 
 impl Lane<'_> {
-    /// Removes a window and waits for its turn to account for it.
+    /// Removes a window in a transaction, waits for its turn, and then updates the ledger and commits.
     fn remove(self, task: Task, own: &mut Option<PooledConnection>, done: &Sender<TaskResult>) {
         let Self { engine, scope, turns, archive_into } = self;
         let Task { number, window, spent } = task;
@@ -122,22 +124,22 @@ impl Lane<'_> {
         match (removed, turn) {
             (Ok(ControlFlow::Continue(removed)), Some(turn)) => {
                 let _turn = turns.pass(turn, (*removed.ledger).clone());
-                tell(done, TaskResult::Committed { removed, took: begun.elapsed() });
+                send(done, TaskResult::Committed { removed, took: begun.elapsed() });
             }
             (removed, turn) => {
                 drop(turn);
-                self.give_up(done, GivenUp { number, window, error: removed.err(), in_doubt });
+                self.fail(done, FailedTask { number, window, error: removed.err(), in_doubt });
             }
         }
     }
 
-    fn give_up(self, done: &Sender<TaskResult>, given_up: GivenUp) {
-        self.turns.give_up(given_up.number);
-        tell(done, TaskResult::GivenUp(given_up));
+    fn fail(self, done: &Sender<TaskResult>, failed_task: FailedTask) {
+        self.turns.fail(failed_task.number);
+        send(done, TaskResult::Failed(failed_task));
     }
 }
 
-fn tell(done: &Sender<TaskResult>, result: TaskResult) {
-    // Nobody listens any more only when the run is over.
+fn send(done: &Sender<TaskResult>, result: TaskResult) {
+    // The receiver is gone only when the run is over.
     let _ = done.send(result);
 }

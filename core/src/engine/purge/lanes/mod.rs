@@ -1,8 +1,9 @@
-//! Chunks side by side: while one is removed the next window is found, and with several lanes several are removed at once,
-//! over disjoint stretches of the walk.
+//! Concurrent execution: the next window is found while a chunk is removed, and several lanes remove disjoint windows at the
+//! same time.
 //!
-//! Lanes only make it faster. A chunk that fails in a lane is done again alone, by [`PurgeInProgress::one`], which knows what to
-//! do about locks, lost connections and commits without an answer; then the lanes go on behind it.
+//! Lanes only increase the throughput; they handle no errors. A chunk that fails in a lane is executed again by
+//! [`PurgeInProgress::one`], outside the lanes, which handles lock timeouts, lost connections and COMMITs without an answer.
+//! Then the lanes continue after that chunk.
 
 mod lane;
 mod turns;
@@ -14,49 +15,49 @@ use std::time::{Duration, Instant};
 
 use crate::engine::control::Control;
 use crate::engine::error::Error;
-use crate::engine::hold::Wish;
+use crate::engine::hold::Decision;
 use crate::engine::purge::run::PurgeInProgress;
 use crate::engine::report::{CampaignReport, Outcome};
 use crate::model::run::RunState;
 use crate::model::stop_reason::StopReason;
 use crate::store::db::{StoreError, Transient};
-use crate::store::scan::walker::Walker;
+use crate::store::scan::walker::ScanWalker;
 use crate::store::scan::window::Window;
 
-use lane::{GivenUp, Lane, LaneThreads, Task, TaskResult};
+use lane::{FailedTask, Lane, LaneThreads, Task, TaskResult};
 use turns::Turns;
 
-/// The lanes of a campaign as the thread that feeds them sees them.
-struct Feed<'a> {
-    walker: Walker<'a>,
+/// The state of the thread that finds windows and dispatches them to the lanes.
+struct LaneFeeder<'a> {
+    walker: ScanWalker<'a>,
     turns: &'a Turns,
     lanes: LaneThreads,
-    /// When each idle lane may begin again.
+    /// For each idle lane, when it may start its next chunk.
     idle: Vec<Instant>,
-    /// How many windows have gone to the lanes, those that were given up included.
-    given: u64,
+    /// How many windows were dispatched, including failed ones.
+    dispatched: u64,
     in_flight: usize,
-    /// The next window, found ahead.
-    ahead: Option<Window>,
+    /// The next window to dispatch.
+    prefetched: Option<Window>,
     ended: bool,
     stop: Option<StopReason>,
-    /// The first window that was given up.
-    given_up: Option<GivenUp>,
+    /// The first of the failed windows.
+    failed_task: Option<FailedTask>,
 }
 
 impl PurgeInProgress<'_> {
-    /// Removes what a walk finds, in as many lanes as the pace says.
-    pub(super) fn side_by_side(
+    /// Removes what a scan finds, in as many lanes as the pace allows.
+    pub(super) fn in_lanes(
         &mut self,
-        walker: Walker<'_>,
+        walker: ScanWalker<'_>,
         report: &mut CampaignReport,
         control: &mut Control<'_>,
     ) -> Result<Outcome, Error> {
         let (engine, scope) = (self.run.engine, *walker.scope());
-        // Where rows are counted down each chunk must know what the one before took.
+        // Under `max_rows` each chunk depends on how many numbers the previous one removed.
         let alone = !scope.can_be_shared() || self.rows_left().is_some();
         let wanted = if alone { 1 } else { engine.pace.lanes.get() };
-        // The lanes', this thread's, and the heartbeat's. A pool that is smaller has fewer lanes.
+        // One connection per lane, one for this thread and one for the heartbeat. A smaller pool gets fewer lanes.
         let connections = engine.store.open_connections(wanted + 2);
         let lanes = connections.len().saturating_sub(2).max(1);
         let owned: Vec<_> = if connections.len() > lanes {
@@ -67,22 +68,22 @@ impl PurgeInProgress<'_> {
         let turns = Turns::new(self.run.ledger.clone());
         let archive_into = self.run.ledger.run.archive_into();
         thread::scope(|threads| {
-            let mut feed = Feed {
+            let mut feeder = LaneFeeder {
                 walker,
                 turns: &turns,
                 lanes: LaneThreads::start(threads, owned, Lane { engine, scope, turns: &turns, archive_into }),
                 idle: vec![self.run.rest_until; lanes],
-                given: 0,
+                dispatched: 0,
                 in_flight: 0,
-                ahead: None,
+                prefetched: None,
                 ended: false,
                 stop: None,
-                given_up: None,
+                failed_task: None,
             };
-            let outcome = self.feed(&mut feed, report, control);
-            // What is under way is in the ledger by the time that the run is told to end.
-            while feed.in_flight > 0 {
-                self.collect(&mut feed, None, report, control);
+            let outcome = self.feed(&mut feeder, report, control);
+            // Chunks in flight must be in the ledger before the end of the run is recorded.
+            while feeder.in_flight > 0 {
+                self.collect(&mut feeder, None, report, control);
             }
             outcome
         })
@@ -90,55 +91,56 @@ impl PurgeInProgress<'_> {
 
     fn feed(
         &mut self,
-        feed: &mut Feed<'_>,
+        feeder: &mut LaneFeeder<'_>,
         report: &mut CampaignReport,
         control: &mut Control<'_>,
     ) -> Result<Outcome, Error> {
         let campaign = Some(report.target.campaign_id.get());
         loop {
-            if feed.in_flight > 0 && (feed.given_up.is_some() || feed.stop.is_some()) {
-                self.collect(feed, None, report, control);
+            if feeder.in_flight > 0 && (feeder.failed_task.is_some() || feeder.stop.is_some()) {
+                self.collect(feeder, None, report, control);
                 continue;
             }
-            if let Some(GivenUp { window, in_doubt, .. }) = feed.given_up.take() {
-                feed.walker.return_to(&window);
-                (feed.ahead, feed.ended) = (None, false);
-                if feed.stop.is_none() || !in_doubt.is_empty() {
-                    if let ControlFlow::Break(outcome) = self.one(&mut feed.walker, in_doubt, report, control)? {
+            if let Some(FailedTask { window, in_doubt, .. }) = feeder.failed_task.take() {
+                feeder.walker.return_to(&window);
+                (feeder.prefetched, feeder.ended) = (None, false);
+                if feeder.stop.is_none() || !in_doubt.is_empty() {
+                    if let ControlFlow::Break(outcome) = self.one(&mut feeder.walker, in_doubt, report, control)? {
                         return Ok(outcome);
                     }
-                    feed.turns.restart(feed.given, self.run.ledger.clone());
+                    feeder.turns.restart(feeder.dispatched, self.run.ledger.clone());
                 }
                 continue;
             }
-            if let Some(reason) = feed.stop.take() {
+            if let Some(reason) = feeder.stop.take() {
                 return Ok(Outcome::Stopped(reason));
             }
-            if feed.ahead.is_none() && !feed.ended && (feed.in_flight == 0 || self.rows_left().is_none()) {
-                feed.stop = self.look_ahead(feed)?;
+            if feeder.prefetched.is_none() && !feeder.ended && (feeder.in_flight == 0 || self.rows_left().is_none()) {
+                feeder.stop = self.prefetch_window(feeder)?;
                 continue;
             }
-            let idle_at = feed.idle.iter().min().copied();
-            match (feed.ahead.take(), idle_at) {
-                (Some(window), Some(at)) if at <= Instant::now() => match self.run.ask(campaign, control)? {
-                    Wish::Go if self.run.state == RunState::Running => self.give(feed, window, report),
-                    Wish::Stop(reason) => feed.stop = Some(reason),
-                    _ if feed.in_flight > 0 => {
-                        feed.ahead = Some(window);
-                        self.collect(feed, None, report, control);
+            let idle_at = feeder.idle.iter().min().copied();
+            match (feeder.prefetched.take(), idle_at) {
+                (Some(window), Some(at)) if at <= Instant::now() => match self.run.decide(campaign, control)? {
+                    Decision::Proceed if self.run.state == RunState::Running => self.dispatch(feeder, window, report),
+                    Decision::Stop(reason) => feeder.stop = Some(reason),
+                    _ if feeder.in_flight > 0 => {
+                        feeder.prefetched = Some(window);
+                        self.collect(feeder, None, report, control);
                     }
                     _ => {
-                        feed.ahead = Some(window);
-                        feed.stop = self.run.hold(campaign, control)?;
-                        feed.turns.restart(feed.given, self.run.ledger.clone());
+                        feeder.prefetched = Some(window);
+                        feeder.stop = self.run.hold(campaign, control)?;
+                        feeder.turns.restart(feeder.dispatched, self.run.ledger.clone());
                     }
                 },
-                (ahead, idle_at) => {
-                    feed.ahead = ahead;
-                    let wait =
-                        idle_at.filter(|_| feed.ahead.is_some()).map(|at| at.saturating_duration_since(Instant::now()));
+                (prefetched, idle_at) => {
+                    feeder.prefetched = prefetched;
+                    let wait = idle_at
+                        .filter(|_| feeder.prefetched.is_some())
+                        .map(|at| at.saturating_duration_since(Instant::now()));
                     match wait {
-                        _ if feed.in_flight > 0 => self.collect(feed, wait, report, control),
+                        _ if feeder.in_flight > 0 => self.collect(feeder, wait, report, control),
                         Some(wait) => thread::sleep(wait),
                         None => return Ok(Outcome::Succeeded),
                     }
@@ -147,65 +149,67 @@ impl PurgeInProgress<'_> {
         }
     }
 
-    /// Finds the next window, unless no more may go.
-    fn look_ahead(&mut self, feed: &mut Feed<'_>) -> Result<Option<StopReason>, StoreError> {
+    /// Finds the next window to dispatch. Returns the stop reason if `max_rows` is reached.
+    fn prefetch_window(&mut self, feeder: &mut LaneFeeder<'_>) -> Result<Option<StopReason>, StoreError> {
         let left = self.rows_left();
-        feed.walker.resize(self.run.sizer.size(), left);
-        let walker = &mut feed.walker;
+        feeder.walker.resize(self.run.sizer.size(), left);
+        let walker = &mut feeder.walker;
         let Some(window) = self.run.retry(|conn| walker.window(conn))? else {
-            feed.ended = true;
+            feeder.ended = true;
             return Ok(None);
         };
-        if window.removable > 0 && left.is_some_and(|left| left <= 0) {
-            return Ok(Some(self.max_rows()));
+        if window.removable > 0
+            && let Some(reason) = self.max_rows_reached()
+        {
+            return Ok(Some(reason));
         }
-        feed.ended = feed.walker.advance(&window);
-        feed.ahead = Some(window);
+        feeder.ended = feeder.walker.advance(&window);
+        feeder.prefetched = Some(window);
         Ok(None)
     }
 
-    /// Gives a window to the lane that has been idle longest.
-    fn give(&self, feed: &mut Feed<'_>, window: Window, report: &CampaignReport) {
-        if let Some(lane) = (0..feed.idle.len()).min_by_key(|lane| feed.idle[*lane]) {
-            feed.idle.swap_remove(lane);
+    /// Dispatches a window to the lane that has been idle longest.
+    fn dispatch(&self, feeder: &mut LaneFeeder<'_>, window: Window, report: &CampaignReport) {
+        if let Some(lane) = (0..feeder.idle.len()).min_by_key(|lane| feeder.idle[*lane]) {
+            feeder.idle.swap_remove(lane);
         }
-        let task = Task { number: feed.given, window, spent: self.spent(report) };
-        // The lanes live as long as the feed.
-        if feed.lanes.tasks.send(task).is_ok() {
-            feed.given += 1;
-            feed.in_flight += 1;
+        let task = Task { number: feeder.dispatched, window, spent: self.spent(report) };
+        // The lanes run as long as the feeder lives, so sending cannot fail.
+        if feeder.lanes.tasks.send(task).is_ok() {
+            feeder.dispatched += 1;
+            feeder.in_flight += 1;
         }
     }
 
-    /// Waits for a lane, no longer than given.
+    /// Waits for the result of a chunk, at most for `wait`.
     fn collect(
         &mut self,
-        feed: &mut Feed<'_>,
+        feeder: &mut LaneFeeder<'_>,
         wait: Option<Duration>,
         report: &mut CampaignReport,
         control: &mut Control<'_>,
     ) {
         let done = match wait {
-            Some(wait) => feed.lanes.results.recv_timeout(wait),
-            None => feed.lanes.results.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(wait) => feeder.lanes.results.recv_timeout(wait),
+            None => feeder.lanes.results.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         let Ok(done) = done else { return };
-        feed.in_flight -= 1;
+        feeder.in_flight -= 1;
         match done {
             TaskResult::Committed { removed, took } => {
                 self.committed(removed, took, report, control);
-                feed.idle.push(self.run.rest_until);
+                feeder.idle.push(self.run.rest_until);
             }
-            TaskResult::GivenUp(given_up) => {
-                feed.idle.push(Instant::now());
-                if let Some(reason) = given_up.error.as_ref().and_then(StoreError::retry_reason) {
+            TaskResult::Failed(failed_task) => {
+                feeder.idle.push(Instant::now());
+                if let Some(reason) = failed_task.error.as_ref().and_then(StoreError::retry_reason) {
                     self.run.retries.add(reason);
                     if reason == Transient::LockTimeout {
                         self.run.sizer.halve();
                     }
                 }
-                if feed.given_up.as_ref().is_none_or(|first| given_up.number < first.number) {
-                    feed.given_up = Some(given_up);
+                if feeder.failed_task.as_ref().is_none_or(|first| failed_task.number < first.number) {
+                    feeder.failed_task = Some(failed_task);
                 }
             }
         }

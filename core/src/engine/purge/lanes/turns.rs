@@ -1,4 +1,4 @@
-//! The order in which chunks are committed: that of their windows, though they are removed side by side.
+//! Commit order: chunks are removed concurrently, but committed in the order of their windows.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,20 +6,20 @@ use std::time::Duration;
 use crate::store::db::StoreError;
 use crate::store::ledger::LedgerState;
 
-/// Lets one chunk at a time into the ledger. So the cursor always has everything behind it, and a run that is resumed
-/// repeats nothing.
+/// Lets chunks update the ledger one at a time, in order. The ledger has a single cursor: everything before it must be
+/// committed, or a resumed run would skip numbers.
 pub(super) struct Turns {
     turn: Mutex<Turn>,
     changed: Condvar,
 }
 
-/// Whose turn it is. Who holds it writes the ledger.
+/// Which chunk may commit next. The lane that holds the lock writes the ledger.
 pub(super) struct Turn {
     /// The chunk that may be committed next.
     number: u64,
-    /// From this chunk on none may be.
+    /// This chunk failed: neither it nor a later one may be committed.
     broken_at: Option<u64>,
-    /// The ledger after the chunk before it.
+    /// The ledger's rows after the previous chunk.
     pub(super) ledger: LedgerState,
 }
 
@@ -36,8 +36,9 @@ impl Turns {
     /// Waits until a chunk may be committed.
     ///
     /// # Errors
-    /// [`StoreError::OutOfTurn`]: one before it was given up, or took longer than `patience`. Meanwhile this chunk holds
-    /// its locks, and somebody whom the earlier chunk waits for may be waiting for them.
+    /// [`StoreError::OutOfTurn`]: an earlier chunk failed, or took longer than `patience`. The wait must be bounded: this
+    /// chunk holds row locks meanwhile. Another client may wait for them while the earlier chunk waits for that client, a
+    /// deadlock that the database cannot detect because this wait is in the process.
     pub(super) fn wait(&self, number: u64, patience: Duration) -> Result<MutexGuard<'_, Turn>, StoreError> {
         let is_early = |turn: &mut Turn| turn.number < number && turn.broken_at.is_none_or(|at| number < at);
         let waited = self.changed.wait_timeout_while(self.lock(), patience, is_early);
@@ -49,7 +50,7 @@ impl Turns {
         }
     }
 
-    /// A chunk is committed; the next one's turn comes when what is returned goes.
+    /// Records a committed chunk. The next chunk's turn begins when the returned guard is dropped.
     pub(super) fn pass<'a>(&self, mut turn: MutexGuard<'a, Turn>, ledger: LedgerState) -> MutexGuard<'a, Turn> {
         turn.ledger = ledger;
         turn.number += 1;
@@ -57,14 +58,14 @@ impl Turns {
         turn
     }
 
-    /// A chunk was not committed: none after it may be.
-    pub(super) fn give_up(&self, number: u64) {
+    /// Records that a chunk was not committed: no later one may be.
+    pub(super) fn fail(&self, number: u64) {
         let mut turn = self.lock();
         turn.broken_at = Some(turn.broken_at.map_or(number, |at| at.min(number)));
         self.changed.notify_all();
     }
 
-    /// Begins again with this chunk, after these ledger. No chunk may be under way.
+    /// Continues with this chunk after a failure, from these ledger rows. No chunk may be in flight.
     pub(super) fn restart(&self, number: u64, ledger: LedgerState) {
         *self.lock() = Turn { number, broken_at: None, ledger };
     }
