@@ -1,15 +1,15 @@
-//! How old history may become.
+//! Retention ages, such as `90d`.
 
-use chrono::{Days, Months, NaiveDateTime};
+use chrono::{Days, Months, NaiveDate, NaiveDateTime};
 
-const WAY_OUT: &str = "Give a number and a unit: 90d, 26w or 2y";
+const REMEDY: &str = "Give a number and a unit: 90d, 26w or 2y";
 
-/// The time that lies an age (`90d`, `26w`, `2y`) before `now`.
+/// Subtracts an age (`90d`, `26w`, `2y`) from `now`.
 ///
 /// # Errors
-/// A text that names the value and the way out. An empty age and one of 0 are refused: either would end all of history.
+/// A text that names the value and the remedy. An empty age and an age of 0 are refused: either would delete all history.
 pub fn cutoff(age: &str, now: NaiveDateTime) -> Result<NaiveDateTime, String> {
-    let refuse = |problem: &str| Err(format!("the age {age:?} {problem}. {WAY_OUT}"));
+    let refuse = |problem: &str| Err(format!("the age {age:?} {problem}. {REMEDY}"));
     let digits = age.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = &age[digits.len()..];
     if age.is_empty() {
@@ -28,16 +28,14 @@ pub fn cutoff(age: &str, now: NaiveDateTime) -> Result<NaiveDateTime, String> {
         "m" => return refuse("is ambiguous: m could be minutes or months"),
         _ => return refuse("has an unknown unit"),
     };
-    // Before the year 1000 the databases disagree about what a time is.
-    match time.filter(|time| *time >= first_storable()) {
+    match time.filter(|time| *time >= FIRST_STORABLE.into()) {
         Some(time) => Ok(time),
         None => refuse("reaches before the year 1000"),
     }
 }
 
-fn first_storable() -> NaiveDateTime {
-    chrono::NaiveDate::from_ymd_opt(1000, 1, 1).unwrap_or_default().into()
-}
+/// MariaDB documents DATETIME from the year 1000 on; the databases disagree about earlier times.
+const FIRST_STORABLE: NaiveDate = NaiveDate::from_ymd_opt(1000, 1, 1).unwrap();
 
 #[cfg(test)]
 mod tests {

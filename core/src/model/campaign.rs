@@ -1,4 +1,4 @@
-//! A campaign: a list of numbers that a VDN dials.
+//! Campaigns: lists of numbers that a VDN dials.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::column::number_column;
 use crate::model::invalid::{InvalidParameter, Problem};
 
-/// A VDN ("virtual directory number"): the tenant a campaign belongs to. 1 to 9999 (page, table 1).
+/// A VDN ("virtual directory number"): the tenant that a campaign belongs to. 1 to 9999 (vendor's page, table 1).
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, AsExpression, FromSqlRow,
 )]
@@ -19,7 +19,7 @@ use crate::model::invalid::{InvalidParameter, Problem};
 pub struct VdnId(i32);
 
 impl VdnId {
-    /// The largest (page, table 1).
+    /// The largest VDN (vendor's page, table 1).
     pub const MAX: i32 = 9999;
 
     /// The number, as the tables store it.
@@ -116,13 +116,14 @@ macro_rules! display_as_number {
 }
 display_as_number!(VdnId, CampaignId);
 
-/// An integer as the contract reads one: digits, with a leading minus allowed so that it can be out of range.
+/// Parses an integer as the contract defines it: decimal digits. A leading minus is accepted, so that a negative number is
+/// reported as out of range and not as a wrong type.
 fn parse_integer(name: &'static str, text: &str, allowed: &'static str) -> Result<i64, InvalidParameter> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return Err(InvalidParameter::new(name, Problem::Type(allowed)));
     }
-    // All digits, so parsing can only fail by being too large.
+    // Only digits: parsing fails only if the number does not fit into 64 bits.
     text.parse().map_err(|_| InvalidParameter::new(name, Problem::Value(allowed)))
 }
 
@@ -130,15 +131,15 @@ fn parse_integer(name: &'static str, text: &str, allowed: &'static str) -> Resul
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CampaignStatus {
-    /// Made, never started.
+    /// Created, never started.
     Draft,
     /// Dialling now.
     Executing,
-    /// Started and halted.
+    /// Started and suspended.
     Suspended,
-    /// Done.
+    /// Completed.
     Completed,
-    /// A value that Callsweep does not know; treated as executing, the state that bars most.
+    /// A value that Callsweep does not know. It is treated as executing, the state that bars the most numbers.
     Unknown(i16),
 }
 
@@ -167,14 +168,14 @@ impl CampaignStatus {
         }
     }
 
-    /// Whether its task has to be taken for ongoing.
+    /// Whether the campaign counts as an ongoing task.
     #[must_use]
     pub fn is_executing(self) -> bool {
         matches!(self, Self::Executing | Self::Unknown(_))
     }
 }
 
-/// A campaign as the store knows it.
+/// A campaign, as stored in the table `campaign`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Campaign {
@@ -182,7 +183,7 @@ pub struct Campaign {
     pub id: CampaignId,
     /// The VDN it belongs to.
     pub vdn_id: VdnId,
-    /// A name for people.
+    /// Its display name.
     pub name: String,
     /// What it is doing.
     pub status: CampaignStatus,

@@ -1,8 +1,8 @@
-//! Enums that a text column of the ledger holds.
+//! Macros that store enums and ids in columns of the ledger.
 
-/// Gives an enum its texts in a column: `as_str`, `Display`, and what Diesel needs to write, compare and read it.
+/// Maps an enum to the texts of a column: implements `as_str`, `Display`, and Diesel's traits to write and read it.
 ///
-/// Reading a text that the enum does not have is an error: only a newer version of Callsweep could have written it.
+/// Reading an unknown text is an error: only a newer version of Callsweep could have written it.
 macro_rules! text_column {
     ($type:ident { $($variant:ident = $text:literal),* $(,)? }) => {
         impl $type {
@@ -26,7 +26,7 @@ macro_rules! text_column {
     };
 }
 
-/// The part of [`text_column`] that speaks to Diesel, for a type that has `ALL` and `as_str`.
+/// Diesel's traits for a type that has `ALL` and `as_str`. Part of [`text_column`].
 macro_rules! text_column_sql {
     ($type:ident) => {
         impl<DB> diesel::serialize::ToSql<diesel::sql_types::Text, DB> for $type
@@ -53,7 +53,7 @@ macro_rules! text_column_sql {
     };
 }
 
-/// What Diesel needs for a number that is checked when it is read.
+/// Diesel's traits for a number that is validated when it is read.
 macro_rules! number_column {
     ($type:ident, $sql:ident, $number:ident) => {
         impl<DB> diesel::serialize::ToSql<diesel::sql_types::$sql, DB> for $type

@@ -1,4 +1,4 @@
-//! Which numbers of a campaign are meant.
+//! Criteria: the filters that select numbers of a campaign.
 
 use std::fmt;
 
@@ -22,8 +22,8 @@ impl Criteria {
     /// Combines filters that are each valid by themselves.
     ///
     /// # Errors
-    /// 02000009 when recycleTime and recycleType do not come together, 02000001 when no filter is given: a filter
-    /// that were ignored would widen the delete.
+    /// 02000009 if only one of recycleTime and recycleType is given, 02000001 if no filter is given. Ignoring an incomplete
+    /// filter instead would delete more numbers than the client asked for.
     pub fn new(members: CriteriaMembers) -> Result<Self, InvalidParameter> {
         let CriteriaMembers { session_id, called, custom_field, recycle_time, recycle_type } = members;
         let recycle = match (recycle_type, recycle_time) {
@@ -39,41 +39,41 @@ impl Criteria {
         Ok(Self { session_id, called, custom_field, recycle })
     }
 
-    /// Numbers by their time of recycling alone: what sweeps use.
+    /// Criteria with only a recycle filter, as sweeps use them.
     #[must_use]
     pub fn recycled(recycle: Recycle) -> Self {
         Self { session_id: None, called: None, custom_field: None, recycle: Some(recycle) }
     }
 
-    /// The number's sessionId equals this.
+    /// The sessionId that a number must have.
     #[must_use]
     pub fn session_id(&self) -> Option<&SessionId> {
         self.session_id.as_ref()
     }
 
-    /// The called number equals this.
+    /// The called number that a number must have.
     #[must_use]
     pub fn called(&self) -> Option<&Called> {
         self.called.as_ref()
     }
 
-    /// The number's customField equals this.
+    /// The customField that a number must have.
     #[must_use]
     pub fn custom_field(&self) -> Option<&CustomField> {
         self.custom_field.as_ref()
     }
 
-    /// The number's recycleTime lies in this.
+    /// The filter on the recycle time.
     #[must_use]
     pub fn recycle(&self) -> Option<Recycle> {
         self.recycle
     }
 }
 
-/// The members of a request by their names on the page: each valid by itself, not yet combined.
+/// The filters of a request by their names on the vendor's page: each valid by itself, not yet combined.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[allow(missing_docs, reason = "the page names them; the types say what they are")]
+#[allow(missing_docs, reason = "the names are those of the vendor's page, and the types are documented")]
 pub struct CriteriaMembers {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
@@ -145,7 +145,7 @@ impl RecycleType {
     }
 }
 
-/// A wall-clock time without a zone, to the second, in the page's form.
+/// A wall-clock time without a zone, in whole seconds, in the format of the vendor's page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RecycleTime(NaiveDateTime);
@@ -154,10 +154,10 @@ pub struct RecycleTime(NaiveDateTime);
 const PAGE_FORMAT: &str = "%Y-%m-%d %H:%M:%S";
 
 impl RecycleTime {
-    /// Reads `yyyy-mm-dd hh:mm:ss`, every digit written.
+    /// Parses `yyyy-mm-dd hh:mm:ss` with all digits.
     ///
     /// # Errors
-    /// 02000001 empty, 02000002 control characters, 0200030 no real date and time in that form.
+    /// 02000001 empty, 02000002 control characters, 0200030 not an existing date and time in that format.
     pub fn parse(text: &str) -> Result<Self, InvalidParameter> {
         check_text("recycleTime", text, usize::MAX, |c| !c.is_control())?;
         read_page_format(text).map(Self).ok_or_else(|| InvalidParameter::new("recycleTime", Problem::NotADateTime))
@@ -182,7 +182,7 @@ impl fmt::Display for RecycleType {
     }
 }
 
-/// chrono alone would take `+2021`, one-digit months and a leap second.
+/// Checks the format strictly: chrono's own parser accepts `+2021`, one-digit months and leap seconds.
 fn read_page_format(text: &str) -> Option<NaiveDateTime> {
     let shape = b"0000-00-00 00:00:00";
     let fits = text.len() == shape.len()
@@ -221,18 +221,18 @@ convert_as_text!(RecycleType, RecycleTime);
 /// A recycle filter: a type and the time it applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recycle {
-    /// How the time is read.
+    /// Which range the time selects.
     pub recycle_type: RecycleType,
     /// The wall-clock time.
     pub time: NaiveDateTime,
 }
 
-/// The last year that all three databases can hold and compare.
+/// The last year that all three databases can store and compare.
 const LAST_YEAR: i32 = 9999;
 
 impl Recycle {
-    /// The half-open range `[from, before)` of recycle times that it selects. A missing end is that of the calendar; a
-    /// number without a recycle time lies in no range.
+    /// The half-open range `[from, before)` of recycle times that it selects. `None` means the first or last time of
+    /// [`CALENDAR`]. A number without a recycle time is in no range.
     #[must_use]
     pub fn range(self) -> (Option<NaiveDateTime>, Option<NaiveDateTime>) {
         let day = self.time.date();
@@ -249,8 +249,8 @@ impl Recycle {
     }
 }
 
-/// The calendar of recycle times, as the page writes them. What other programs may have stored besides (PostgreSQL's
-/// `infinity`, MariaDB's `0000-00-00`, any text on SQLite) is no time before or after another.
+/// The first and last recycle time. Other programs may have stored values outside (PostgreSQL's `infinity`, MariaDB's
+/// `0000-00-00`, any text on SQLite). No range contains them, so they are never removed by their recycle time.
 pub(crate) const CALENDAR: (&str, &str) = ("0001-01-01 00:00:00", "9999-12-31 23:59:59.999999");
 
 fn last_day() -> NaiveDate {

@@ -1,4 +1,4 @@
-//! What is wrong with a parameter of the contract.
+//! Errors of request parameters.
 
 use std::borrow::Cow;
 
@@ -6,26 +6,26 @@ use std::borrow::Cow;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {problem}")]
 pub struct InvalidParameter {
-    /// The parameter, by the name that the contract gives it.
+    /// The parameter's name in the contract.
     pub name: Cow<'static, str>,
-    /// What is wrong with it.
+    /// The violated rule.
     pub problem: Problem,
 }
 
 impl InvalidParameter {
-    /// Names a parameter and what is wrong with it.
+    /// Creates the error.
     pub fn new(name: impl Into<Cow<'static, str>>, problem: Problem) -> Self {
         Self { name: name.into(), problem }
     }
 }
 
-/// What can be wrong with a parameter. The texts complete "sessionId: …".
+/// The rule that a parameter violates. The texts complete "sessionId: …".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// An empty string, an empty body, or no filter.
     #[error("must not be empty")]
     Empty,
-    /// Characters outside those allowed, a control character among them.
+    /// Characters that are not allowed, such as control characters.
     #[error("has a character that is not allowed here")]
     Characters,
     /// Too many characters.
@@ -34,31 +34,31 @@ pub enum Problem {
         /// The most characters (Unicode code points) allowed.
         max_chars: usize,
     },
-    /// Not of the type that the page gives.
+    /// The wrong type.
     #[error("must be {0}")]
     Type(&'static str),
-    /// Of the right type, outside what is allowed.
+    /// The right type, but not an allowed value.
     #[error("must be {0}")]
     Value(&'static str),
-    /// No real date and time.
+    /// Not an existing date and time.
     #[error("must be a real date and time in the form yyyy-mm-dd hh:mm:ss")]
     NotADateTime,
-    /// Given without the parameter it goes with.
+    /// Given without the other parameter that it requires.
     #[error("must be given together with {0}")]
     Without(&'static str),
-    /// A name that the page does not have.
+    /// A name that is not on the vendor's page.
     #[error("is not a parameter of this call")]
     Unknown,
     /// The same name twice.
     #[error("is given more than once")]
     Repeated,
-    /// More members than the page has.
+    /// More members than the vendor's page defines.
     #[error("has more than {max} parameters")]
     TooMany {
         /// The most members a body may have.
         max: usize,
     },
-    /// No JSON text.
+    /// Not valid JSON.
     #[error("is not valid JSON in UTF-8: {0}")]
     NotJson(String),
 }

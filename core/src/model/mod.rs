@@ -1,4 +1,4 @@
-//! The terms of the domain, parsed: a value of one of these types is valid. Nothing here speaks SQL.
+//! The types of the domain. Input is parsed into them at the edge, so every value is valid. They execute no SQL.
 
 pub mod age;
 pub mod bounds;

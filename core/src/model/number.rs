@@ -15,10 +15,10 @@ macro_rules! text_value {
         pub struct $type(String);
 
         impl $type {
-            /// The most characters (Unicode code points) it may have (page, table 3).
+            /// The most characters (Unicode code points) allowed (vendor's page, table 3).
             pub const MAX_CHARS: usize = $max;
 
-            /// Checks a text against the limits of the page.
+            /// Checks a text against the limits of the vendor's page.
             ///
             /// # Errors
             /// In this order: 02000001 empty, 02000003 too long, 02000002 characters that are not allowed.
@@ -54,7 +54,7 @@ macro_rules! text_value {
             }
         }
 
-        /// Shows no value: these are personal data and `Debug` ends up in logs.
+        /// Hides the value: it is personal data, and `Debug` output ends up in logs.
         impl fmt::Debug for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(concat!(stringify!($type), "(…)"))
@@ -64,7 +64,7 @@ macro_rules! text_value {
 }
 
 text_value!(
-    /// The subscriber id that goes back to the subscriber in the call's result: 1–32 characters.
+    /// The client's id for a number, which call results return to the client: 1–32 characters.
     SessionId, "sessionId", 32, no_control
 );
 text_value!(
@@ -72,7 +72,7 @@ text_value!(
     Called, "called", 24, dialable
 );
 text_value!(
-    /// The user-defined field by which numbers are deleted in batches: 1–200 characters.
+    /// A user-defined field to delete numbers in batches: 1–200 characters.
     CustomField, "customField", 200, no_control
 );
 
@@ -102,33 +102,33 @@ pub(crate) fn check_text(
     Err(InvalidParameter::new(name, problem))
 }
 
-/// Shows a called number with all but its last two characters masked.
+/// Masks all but the last two characters of a called number.
 #[must_use]
 pub fn mask(called: &str) -> String {
     let hidden = called.chars().count().saturating_sub(2);
     called.chars().enumerate().map(|(i, c)| if i < hidden { '•' } else { c }).collect()
 }
 
-/// Where a number stands with the dialler; the column `call_data.status`.
+/// The dialler's status of a number: the column `call_data.status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(i16)]
 pub enum NumberStatus {
-    /// Not dialled, or to be dialled again.
+    /// Not dialled yet, or to be dialled again.
     Waiting = 0,
-    /// Taken by the dialler, about to be dialled.
+    /// Loaded by the dialler, which is about to dial it.
     Loaded = 1,
     /// The call is ongoing.
     Calling = 2,
-    /// The call is completed: failed for good.
+    /// The call is completed: finally failed.
     Failed = 5,
     /// The call is completed: succeeded.
     Succeeded = 6,
 }
 
-/// A number on its way into a campaign.
+/// A number to insert into a campaign.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewNumber {
-    /// Unique in the campaign; ordered by time.
+    /// Unique in the campaign, and increasing with time.
     pub id: i64,
     /// See [`SessionId`].
     pub session_id: Option<SessionId>,
@@ -140,11 +140,11 @@ pub struct NewNumber {
     pub custom_field: Option<CustomField>,
     /// Data for the agent, at most 1024 characters.
     pub call_data: Option<String>,
-    /// Lower is dialled first; 3 unless given.
+    /// Lower values are dialled first. The default is 3.
     pub priority: i16,
-    /// When the number is due to be taken out: wall-clock, without a zone.
+    /// When the number is due for removal: wall-clock time without a zone.
     pub recycle_time: Option<NaiveDateTime>,
-    /// Where it stands with the dialler.
+    /// Its status with the dialler.
     pub status: NumberStatus,
 }
 

@@ -1,4 +1,4 @@
-//! How a run ended, as a code: what decisions read instead of the texts for people.
+//! The code of a run's outcome. Programs decide by the code; the texts are for people.
 
 use diesel::deserialize::FromSqlRow;
 use diesel::expression::AsExpression;
@@ -8,45 +8,45 @@ use serde::Serialize;
 use crate::model::column::text_column;
 use crate::model::stop_reason::StopReason;
 
-/// How a run ended, or one of its campaigns: the column `outcome_code`. The state says whether it was stopped, refused or
-/// failed; the code says why.
+/// How a run or one of its campaigns ended: the column `outcome_code`. The state tells whether it was stopped, refused or
+/// failed, the code tells why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeCode {
-    /// All that matched has been looked at.
+    /// All matching numbers were processed.
     Succeeded,
-    /// A person stopped it, at the terminal or by a signal.
+    /// An operator stopped it at the terminal or by a signal.
     Person,
-    /// Somebody cancelled it through the ledger.
+    /// An operator cancelled it with a command.
     Cancelled,
-    /// The stop file is there.
+    /// The stop file exists.
     StopFile,
-    /// It took as long as it may.
+    /// Its maximum duration was reached.
     MaxDuration,
-    /// Its time was over while a throttle held it.
+    /// Its maximum duration was reached while a throttle held it.
     Throttle,
-    /// As many numbers are gone as may go.
+    /// `max_rows` was reached.
     MaxRows,
     /// The campaign is executing.
     CampaignExecuting,
-    /// There is no such campaign.
+    /// The campaign does not exist.
     NoSuchCampaign,
     /// A parameter is not allowed.
     InvalidParameter,
     /// A bound would be exceeded.
     BoundExceeded,
-    /// Another sweep is at work on the campaign.
+    /// Another run has the campaign's lease.
     CampaignLocked,
     /// Another run has the key.
     KeyTaken,
-    /// The history table cannot hold what `call_data` holds.
+    /// The history table lacks a column of `call_data`, or has a narrower one.
     HistoryDrift,
-    /// A table cannot roll back, or loses what was committed.
+    /// A table cannot roll back, or does not survive a crash.
     UnsafeTable,
     /// It cannot be resumed or restored.
     NotPossible,
-    /// Keys are taken where numbers should return.
+    /// `call_data` already has numbers with the keys of those to restore.
     Clash,
     /// Some of its campaigns failed.
     CampaignsFailed,

@@ -1,4 +1,4 @@
-//! How fast a run goes: chunk size, chunk duration, pauses and concurrency.
+//! The pace of a run: chunk size, chunk duration, pauses and concurrency.
 
 use std::num::NonZeroUsize;
 use std::str::FromStr;
@@ -6,34 +6,34 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How fast a run goes.
+/// The pace of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {
-    /// Numbers that one transaction takes at most.
+    /// The most numbers that one transaction removes.
     pub max_chunk: NonZeroUsize,
-    /// How long a transaction should take. `None`: every chunk is of `max_chunk`.
+    /// How long a transaction should take. `None`: every chunk has the size `max_chunk`.
     pub target_chunk: Option<Duration>,
-    /// Time given to others after a chunk, as a multiple of the time that the chunk took.
+    /// The pause after a chunk, as a multiple of the duration of the chunk.
     pub sleep_ratio: f64,
     /// Chunks that a sweep removes at the same time.
     pub lanes: Lanes,
 }
 
 impl Pace {
-    /// Chunks of one size, one after the other.
+    /// A fixed chunk size, without pauses and concurrency.
     #[must_use]
     pub fn fixed(chunk: NonZeroUsize) -> Self {
         Self { max_chunk: chunk, target_chunk: None, sleep_ratio: 0.0, lanes: Lanes::ONE }
     }
 }
 
-/// How many chunks a sweep removes at the same time, each on a connection of its own. SQLite has one, and
-/// so has a run whose `max_rows` counts the rows down.
+/// How many chunks a sweep removes at the same time, each on its own connection. SQLite allows one writer, and with
+/// `max_rows` each chunk depends on the previous one: both use one lane, whatever the setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "i64")]
 pub struct Lanes(usize);
 
-/// A server with more cores than this has better things to do with them.
+/// The most lanes. More would compete with the server's other clients for its cores.
 const LANES_MAX: usize = 16;
 
 impl Lanes {
@@ -52,20 +52,23 @@ impl TryFrom<i64> for Lanes {
 
     fn try_from(lanes: i64) -> Result<Self, String> {
         let lanes = usize::try_from(lanes).ok().filter(|lanes| (1..=LANES_MAX).contains(lanes));
-        lanes.map(Self).ok_or_else(|| format!("lanes must be an integer from 1 to {LANES_MAX}"))
+        lanes.map(Self).ok_or_else(out_of_range)
     }
+}
+
+fn out_of_range() -> String {
+    format!("lanes must be an integer from 1 to {LANES_MAX}")
 }
 
 impl FromStr for Lanes {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // What is no number is as wrong as 0.
-        Self::try_from(text.parse().unwrap_or(0))
+        text.parse::<i64>().map_or_else(|_| Err(out_of_range()), Self::try_from)
     }
 }
 
-/// What a person changes while a run goes. The members of `purge_run_control.pace`.
+/// Changes of the pace by an operator while the run is in progress: the JSON in `purge_run_control.pace`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "snake_case")]
 pub struct PaceChange {
@@ -81,7 +84,7 @@ pub struct PaceChange {
 }
 
 impl PaceChange {
-    /// `self`, and what `later` changes on top of it.
+    /// Combines two changes. Where both change a value, `later` wins.
     #[must_use]
     pub fn then(self, later: Self) -> Self {
         Self {

@@ -1,18 +1,18 @@
-//! Positions: how far a walk has come, and how the ledger's cursor says so.
+//! Positions in a scan, and their text in the ledger's column `cursor`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A place on a walk: everything up to and including it has been dealt with.
+/// A position in a scan: everything up to and including it has been processed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Position {
-    /// By id.
+    /// In a scan by id.
     Id(i64),
-    /// By recycle time, in the database's own words, then id.
+    /// In a scan by recycle time (as the database prints it) and id.
     RecycleTime(String, i64),
 }
 
-/// As the ledger's column `cursor` shows it.
+/// The text in the ledger's column `cursor`.
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,14 +1,14 @@
-//! The text of a recycle time, by flag or by policy: a time, an age, or a day by name.
+//! Recycle times in flags and policies: a time, an age, or a named day.
 
 use crate::model::criteria::{RecycleTime, RecycleType};
 use chrono::{Days, NaiveDateTime, TimeDelta};
 
-/// A recycle time as it is written: read once, and counted from a wall clock whenever it is used.
+/// A recycle time as a flag or policy specifies it. It is resolved against the wall clock each time it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecycleAt {
     /// `yyyy-mm-dd hh:mm:ss`
     Time(RecycleTime),
-    /// `-30d`, `-12h`: so long ago.
+    /// `-30d`, `-12h`: this long ago.
     Age(TimeDelta),
     /// `today`
     Today,
@@ -20,7 +20,7 @@ impl RecycleAt {
     /// Reads `yyyy-mm-dd hh:mm:ss`, an age (`-30d`, `-12h`), `today` or `yesterday`.
     ///
     /// # Errors
-    /// A text that completes "VALUE …" and says the way out.
+    /// A text that completes "VALUE …" and contains the remedy.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         match text {
             "today" => Ok(Self::Today),
@@ -32,16 +32,16 @@ impl RecycleAt {
         }
     }
 
-    /// Whether it is an age of nothing: `-0d`, `-0h`.
+    /// Whether it is an age of zero: `-0d`, `-0h`.
     #[must_use]
     pub fn is_age_of_zero(self) -> bool {
         self == Self::Age(TimeDelta::zero())
     }
 
-    /// The time that it means by this wall clock.
+    /// Resolves it against this wall clock.
     ///
     /// # Errors
-    /// It lies before the calendar begins.
+    /// The time is before the calendar begins.
     pub fn resolve(self, now: NaiveDateTime) -> Result<RecycleTime, &'static str> {
         let midnight = NaiveDateTime::from(now.date());
         let time = match self {
@@ -50,17 +50,17 @@ impl RecycleAt {
             Self::Today => Some(midnight),
             Self::Yesterday => midnight.checked_sub_days(Days::new(1)),
         };
-        // Through the page's form: it is to the second, and knows no year before 0.
+        // Formatting and parsing truncates it to whole seconds and rejects years before 1.
         let parsed = time.and_then(|time| RecycleTime::parse(&time.format("%Y-%m-%d %H:%M:%S").to_string()).ok());
         parsed.ok_or(TOO_LARGE)
     }
 }
 
-/// Reads a [`RecycleAt`] and counts it from the wall clock `now`.
+/// Parses a [`RecycleAt`] and resolves it against the wall clock `now`.
 ///
 /// # Errors
-/// A text that names the value (`name`: the flag or the setting) and the way out. An age of 0 and a future day for type 1
-/// are refused: each would select numbers that nobody can have meant.
+/// A text that names the flag or setting (`name`), the value and the remedy. An age of 0, and a future day with type 1, are
+/// refused: they would select numbers that are not due, which is almost certainly a mistake.
 pub fn recycle_time(
     name: &str,
     text: &str,
@@ -79,7 +79,7 @@ pub fn recycle_time(
     Ok(time)
 }
 
-/// Whether numbers are selected that are not due on the day of `now`.
+/// Whether the filter selects numbers that are not due on the day of `now`.
 #[must_use]
 pub fn is_in_the_future(time: RecycleTime, recycle_type: RecycleType, now: NaiveDateTime) -> bool {
     recycle_type == RecycleType::UpToDay && time.get().date() > now.date()

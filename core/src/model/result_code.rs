@@ -1,4 +1,4 @@
-//! The result codes of the vendor's page, table 5, and the one match that maps errors to them.
+//! The result codes of the vendor's page, table 5, and their mapping from parameter errors.
 
 use diesel::deserialize::FromSqlRow;
 use diesel::expression::AsExpression;
@@ -20,7 +20,7 @@ pub enum Locale {
 
 macro_rules! result_codes {
     ($($(#[$doc:meta])* $variant:ident = $code:literal, $en:literal, $zh:literal;)*) => {
-        /// A result code of the page.
+        /// A result code of the vendor's page.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, AsExpression, FromSqlRow)]
         #[diesel(sql_type = Text)]
         pub enum ResultCode {
@@ -32,10 +32,10 @@ macro_rules! result_codes {
         }
 
         impl ResultCode {
-            /// Every code, in the order of the page, success first.
+            /// Every code, in the order of the vendor's page, success first.
             pub const ALL: [Self; [$($code),*].len()] = [$(Self::$variant),*];
 
-            /// The code as it travels.
+            /// The code as responses contain it.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -43,7 +43,7 @@ macro_rules! result_codes {
                 }
             }
 
-            /// The page's text of the code. Empty for success.
+            /// The text of the code on the vendor's page. Empty for success.
             #[must_use]
             pub fn text(self, locale: Locale) -> &'static str {
                 match (self, locale) {
@@ -58,21 +58,21 @@ macro_rules! result_codes {
 }
 
 result_codes! {
-    /// Done.
+    /// Success.
     Success = "0200000", "", "";
-    /// Anything that no other code names.
+    /// Any error without a code of its own.
     ParameterError = "0200001",
         "Parameter error. For details about the error, see resultDesc.",
         "参数错误，具体错误信息请参见resultDesc。";
-    /// The database failed or is not reachable.
+    /// The database failed or is unreachable.
     DatabaseError = "0200006", "Database operation error.", "数据库操作错误。";
-    /// No such campaign in this VDN.
+    /// The campaign does not exist in this VDN.
     NoSuchCampaign = "0200007", "The outbound campaign does not exist.", "外呼活动不存在。";
-    /// The state forbids it (contract, section 3).
+    /// The state of the campaign or number forbids the deletion (contract, section 3).
     StateForbids = "0200028",
         "The number cannot be deleted in the current state.",
         "当前状态下不允许删除号码。";
-    /// No real date and time.
+    /// Not an existing date and time.
     TimeFormat = "0200030", "The time format is incorrect.", "时间格式不正确。";
     /// No filter, an empty string, an empty body.
     Empty = "02000001", "Empty parameter.", "参数为空。";
@@ -90,7 +90,7 @@ result_codes! {
     LengthRange = "02000005",
         "The parameter length must be within the specified range.",
         "参数长度必须在指定范围内。";
-    /// Wrong JSON type, or a path number that is no integer.
+    /// Wrong JSON type, or a path segment that is not an integer.
     Type = "02000006", "Incorrect parameter type.", "参数类型不正确。";
     /// Outside the allowed values.
     Value = "02000007", "Incorrect parameter value.", "参数取值不正确。";
@@ -98,7 +98,7 @@ result_codes! {
     Conversion = "02000008",
         "Parameter conversion error. Check the request parameters.",
         "参数转换错误，请检查请求参数。";
-    /// recycleTime and recycleType not together.
+    /// Only one of recycleTime and recycleType.
     Combination = "02000009",
         "Incorrect parameter combination. Check the request parameters.",
         "参数组合不正确，请检查请求参数。";

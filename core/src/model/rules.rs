@@ -1,4 +1,4 @@
-//! What may not be removed (contract, section 3). The same for every path that removes numbers.
+//! The rules that bar numbers from removal (contract, section 3). Every path that removes numbers applies them.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::campaign::CampaignStatus;
 use crate::model::number::NumberStatus;
 
-/// How the third restriction of the page is read: the setting `rules.ongoing_task`.
+/// The interpretation of the third restriction of the vendor's page: the setting `rules.ongoing_task`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OngoingTask {
@@ -19,33 +19,33 @@ pub enum OngoingTask {
 }
 
 impl OngoingTask {
-    /// Whether nothing at all may leave a campaign in this state.
+    /// Whether all numbers of a campaign in this state are barred.
     #[must_use]
     pub fn bars_campaign(self, status: CampaignStatus) -> bool {
         self == Self::Campaign && status.is_executing()
     }
 }
 
-/// The one state of a number that no rule bars.
+/// The only status of a number that no rule bars.
 pub const REMOVABLE: NumberStatus = NumberStatus::Waiting;
 
-/// How many numbers stayed because a rule bars them, by reason.
+/// How many numbers the rules barred from removal, by reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Barred {
     /// Their call is ongoing.
     pub call_ongoing: i64,
-    /// Their call is completed, failed or succeeded for good.
+    /// Their call is completed: finally failed or succeeded.
     pub call_completed: i64,
     /// They are in an ongoing task: loaded by the dialler, or in an executing campaign.
     pub ongoing_task: i64,
-    /// Their status is none that Callsweep knows. What is not understood is not removed.
+    /// Callsweep does not know their status. It never removes such numbers.
     pub unknown_status: i64,
 }
 
 impl Barred {
-    /// Counts numbers of one status. Those that no rule bars ([`REMOVABLE`]) count as in an ongoing task: they are
-    /// only passed here when their campaign holds them back.
+    /// Adds numbers of one status. Numbers with the status [`REMOVABLE`] count as in an ongoing task: they are barred only
+    /// if their campaign is executing.
     pub fn add(&mut self, status: i16, numbers: i64) {
         let reason = match status {
             0 | 1 => &mut self.ongoing_task,
@@ -62,7 +62,7 @@ impl Barred {
         self.call_ongoing + self.call_completed + self.ongoing_task + self.unknown_status
     }
 
-    /// The reasons with their counts, in words.
+    /// The reasons as text, with their counts.
     #[must_use]
     pub fn reasons(self) -> [(&'static str, i64); 4] {
         [
@@ -83,7 +83,7 @@ impl std::ops::AddAssign for Barred {
     }
 }
 
-/// "3 stayed: 2 call ongoing, 1 call completed"
+/// Example: "3 stayed: 2 call ongoing, 1 call completed"
 impl fmt::Display for Barred {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} stayed", self.total())?;

@@ -1,4 +1,4 @@
-//! A run: one removal, from one campaign or several, as the ledger (`purge_run`) accounts for it.
+//! Runs: one operation on one or several campaigns, as recorded in the ledger (`purge_run`).
 
 use chrono::NaiveDateTime;
 use diesel::deserialize::FromSqlRow;
@@ -15,24 +15,24 @@ use crate::model::result_code::ResultCode;
 use crate::model::rules::Barred;
 use crate::model::walk::Walk;
 
-/// Who asked for a run, by which way.
+/// What started a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
 #[serde(rename_all = "snake_case")]
 pub enum RunKind {
-    /// A call of the endpoint.
+    /// A request to the HTTP endpoint.
     Request,
-    /// A sweep by a policy, scheduled or by hand.
+    /// A sweep of a policy, started by its schedule or manually.
     Policy,
-    /// A sweep by hand.
+    /// A sweep started manually with criteria.
     Manual,
-    /// Takes the numbers that another run archived back out of history. `matched` counts those that came back.
+    /// Restores the numbers that another run archived. `matched` counts the restored numbers.
     Restore,
-    /// Ends the retention of history. `deleted` counts what left `call_data_history`.
+    /// Deletes history whose retention has ended. `deleted` counts the rows deleted from `call_data_history`.
     Prune,
 }
 
-/// Where a run stands, or a campaign of a run.
+/// The state of a run, or of a campaign of a run.
 ///
 /// ```text
 /// planned -> running <-> throttled, paused -> stopping -> stopped
@@ -43,34 +43,34 @@ pub enum RunKind {
 #[diesel(sql_type = Text)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
-    /// In the ledger; nothing has been looked at yet.
+    /// Inserted into the ledger; no row has been read yet.
     Planned,
     /// Chunks are being removed.
     Running,
-    /// Held by a throttle between two chunks; `throttled_by` says which.
+    /// Held between two chunks by the throttle in `throttled_by`.
     Throttled,
-    /// Held by a person between two chunks, until `runs ID resume`.
+    /// Held between two chunks by an operator, until `runs ID resume`.
     Paused,
-    /// Asked to end; the chunk under way is finished first.
+    /// Asked to stop; the current chunk is finished first.
     Stopping,
-    /// All that matched has been looked at; what was not barred is gone.
+    /// All matching numbers were processed, and those that were not barred are removed.
     Succeeded,
-    /// Ended between two chunks because somebody or a bound said so; `stop_reason` says which. Can be resumed.
+    /// Stopped between two chunks by an operator or a bound; see `stop_reason`. Can be resumed.
     Stopped,
-    /// Ended before the first row because the rules, a bound or another run forbid it; `stop_reason` says which. Where
-    /// there are several campaigns, all of them were refused.
+    /// Refused before the first row by the rules, a bound or another run; see `stop_reason`. A run over several campaigns
+    /// is refused only if all of them are.
     Refused,
-    /// Ended by an error; `error` says which. What was committed by then is counted. Can be resumed.
+    /// Ended by an error; see `error`. The counts include what was committed before it. Can be resumed.
     Failed,
-    /// Its process died or stopped reporting. What was committed by then is counted. Can be resumed.
+    /// Its process died or stopped writing heartbeats. The counts include what was committed before. Can be resumed.
     Interrupted,
 }
 
 impl RunState {
-    /// The states in which a process works on the run, or is about to.
+    /// The states in which a process works on the run, or will do so.
     pub const ACTIVE: [Self; 5] = [Self::Planned, Self::Running, Self::Throttled, Self::Paused, Self::Stopping];
 
-    /// Whether a process works on the run, or is about to.
+    /// Whether a process works on the run, or will do so.
     #[must_use]
     pub fn is_active(self) -> bool {
         Self::ACTIVE.contains(&self)
@@ -107,61 +107,61 @@ pub struct Target {
     pub campaign_id: CampaignId,
 }
 
-/// What is to be removed, from where, and for whom: everything about a run that is known before it begins.
+/// The specification of a run: everything that is known before it begins.
 #[derive(Debug, Clone)]
 pub struct NewRun {
-    /// By which way it came.
+    /// What started it.
     pub kind: RunKind,
     /// The name of the policy, for [`RunKind::Policy`].
     pub policy: Option<String>,
-    /// Who asked: an access key, or the person at the command line.
+    /// Who started it: an access key, or the user at the command line.
     pub actor: String,
     /// The campaigns, in the order in which they are worked on. A request has one.
     pub targets: Vec<Target>,
-    /// Which of their numbers.
+    /// Which numbers of the campaigns to remove.
     pub criteria: Criteria,
-    /// Whether they move to the history table; otherwise they are deleted outright.
+    /// Whether the numbers are archived in the history table. Otherwise they are only deleted.
     pub archive_history: bool,
-    /// How much may go.
+    /// How much the run may remove.
     pub bounds: Bounds,
-    /// What may happen once only, as the digest of a request's signature or a policy's firing: a run with the same key
-    /// is not begun again. At most 128 characters.
+    /// A unique key for what must happen only once, such as the digest of a request's signature or a firing of a policy: no
+    /// second run with the same key can begin. At most 128 characters.
     pub key: Option<String>,
-    /// The call that it answers, for [`RunKind::Request`].
+    /// The HTTP request, for [`RunKind::Request`].
     pub request: Option<RequestOrigin>,
 }
 
 impl NewRun {
-    /// The second key, of a request that has one.
+    /// The idempotency key of a request that has one.
     #[must_use]
     pub fn idempotency_key(&self) -> Option<&str> {
         self.request.as_ref()?.idempotency_key.as_deref()
     }
 }
 
-/// Where a request came from, as the ledger keeps it.
+/// The HTTP request that started a run, as the ledger records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestOrigin {
-    /// The id by which logs know it.
+    /// The request id, which the logs contain too.
     pub id: String,
     /// The address of the client.
     pub client_address: String,
-    /// A second key, beside [`NewRun::key`]: what the client calls one deletion however often it signs it. At most 128
-    /// characters.
+    /// A second unique key besides [`NewRun::key`]: the client's Idempotency-Key, which stays the same when the client
+    /// repeats the request with a new signature. At most 128 characters.
     pub idempotency_key: Option<String>,
 }
 
-/// Exact counts of numbers. `matched` is always `deleted` plus the barred.
+/// Exact counts of numbers. In sweeps and requests, `matched` is `deleted` plus the total of `barred`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
-    /// Numbers that passed every filter.
+    /// Numbers that match every filter.
     pub matched: i64,
-    /// Numbers that left `call_data`.
+    /// Numbers removed from `call_data`.
     pub deleted: i64,
-    /// Those of the deleted that are now in `call_data_history`.
+    /// Removed numbers that were archived in `call_data_history`.
     pub archived: i64,
-    /// Numbers that a rule kept where they are.
+    /// Matching numbers that a rule barred from removal.
     pub barred: Barred,
 }
 
@@ -174,7 +174,7 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
-/// A row of the ledger, as it is read back.
+/// A run, as read from the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the members are the columns of purge_run, described in its migration")]
@@ -183,7 +183,7 @@ pub struct Run {
     pub kind: RunKind,
     pub policy: Option<String>,
     pub actor: String,
-    /// `None`: campaigns of several VDNs, or history of any.
+    /// `None`: campaigns of several VDNs, or a prune, which covers all.
     pub vdn_id: Option<VdnId>,
     /// `None`: several campaigns.
     pub campaign_id: Option<CampaignId>,
@@ -197,7 +197,7 @@ pub struct Run {
     pub started_at: NaiveDateTime,
     pub heartbeat_at: NaiveDateTime,
     pub finished_at: Option<NaiveDateTime>,
-    /// How it ended. `None`: it has not ended, or an earlier version of Callsweep did not say.
+    /// How it ended. `None`: it has not ended, or an earlier version of Callsweep did not record it.
     pub outcome_code: Option<OutcomeCode>,
     /// For people.
     pub stop_reason: Option<String>,
@@ -214,7 +214,7 @@ pub struct Run {
     pub pruned: i64,
 }
 
-/// The account of a sweep in one of its campaigns, as it is read back.
+/// The result of a sweep in one of its campaigns, as read from the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the members are the columns of purge_run_campaign, described in its migration")]
@@ -237,16 +237,16 @@ pub struct CampaignRun {
     pub error: Option<String>,
 }
 
-/// As the column holds it; in the report of a sweep the walk is in words.
+/// Serializes the column's text. `Walk` itself serializes as the longer text of sweep reports.
 #[allow(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "the form that serde wants")]
 fn walk_column<S: serde::Serializer>(walk: &Option<Walk>, serializer: S) -> Result<S::Ok, S::Error> {
     walk.map(Walk::as_str).serialize(serializer)
 }
 
-/// What the criteria of a restore say, as the ledger keeps them.
+/// The criteria of a restore, as JSON in the ledger.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoreCriteria {
-    /// The run whose numbers come back.
+    /// The run whose numbers are restored.
     pub restored_run: i64,
 }

@@ -1,4 +1,4 @@
-//! When a policy fires: a cron line, read in the wall clock of a time zone.
+//! Schedules of policies: cron expressions in the local time of a time zone.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,32 +8,35 @@ use chrono_tz::Tz;
 use croner::parser::{CronParser, Seconds, Year};
 use croner::{Cron, Direction};
 
-/// A cron line of five fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`.
+/// A cron expression of five fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`.
 ///
-/// It names local times. Each fires once: one that summer time skips fires when the clock has jumped, one that summer time
-/// repeats fires the first time. So `*/15 * * * *` does not fire in the repeated hour.
+/// It specifies local times, and each local time fires once. A time that a daylight-saving change skips fires right after
+/// the change. A time that the change repeats fires only the first time, so `*/15 * * * *` does not fire in the repeated
+/// hour.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     text: String,
     cron: Cron,
 }
 
-/// The names that stand for cron lines.
+/// The names that may replace a cron expression.
 const NICKNAMES: [&str; 6] = ["@hourly", "@daily", "@weekly", "@monthly", "@yearly", "@annually"];
 
-/// A local time can lie so far ahead of now's local time and have been already: the hour that summer time repeats. No zone
-/// was ever set back by more, but for a change of the date line.
+/// How far a past firing can be ahead of the current local time. When clocks are set back, local times repeat: a firing at
+/// 02:45 may already be over when the local time is 02:15 again. 24 hours covers every such change, including moves of the
+/// date line.
 const REPEATED: TimeDelta = TimeDelta::hours(24);
 
 impl Schedule {
-    /// The newest firings after `after` up to and with `upto`, at most `limit`, oldest first.
+    /// The newest firings after `after`, up to and including `upto`, at most `limit`, oldest first.
     #[must_use]
     pub fn firings(&self, zone: Tz, after: DateTime<Utc>, upto: DateTime<Utc>, limit: usize) -> Vec<DateTime<Utc>> {
         let from = upto.with_timezone(&zone).naive_local() + REPEATED;
         let mut firings = Vec::new();
         for local in self.cron.iter_from(from, Direction::Backward) {
             let firing = instant(zone, local);
-            // Local times come in order, and so do their instants: skipped ones fall on one.
+            // Local times arrive in descending order, and so do their instants. Several skipped local times map to the same
+            // instant, hence the comparison with the last firing.
             if firing <= after || firings.len() >= limit {
                 break;
             }
@@ -45,7 +48,7 @@ impl Schedule {
         firings
     }
 
-    /// The first firing after `after`. `None`: there is none any more.
+    /// The first firing after `after`. `None`: the schedule never fires again.
     #[must_use]
     pub fn next(&self, zone: Tz, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let from = after.with_timezone(&zone).naive_local() - TimeDelta::hours(1);
@@ -54,9 +57,10 @@ impl Schedule {
     }
 }
 
-/// When a wall clock shows a time, the first time if it does so twice. A time that it skips counts as the first after it.
+/// The instant of a local time: the first one if the local time occurs twice, and the first instant after it if it is
+/// skipped.
 fn instant(zone: Tz, local: NaiveDateTime) -> DateTime<Utc> {
-    /// The longest stretch that a zone ever left out: a day, at the date line.
+    /// The longest gap in any zone: a day, when a country moved across the date line.
     const LONGEST_GAP_MINUTES: i64 = 24 * 60;
     let shown = (0..=LONGEST_GAP_MINUTES)
         .find_map(|gap| zone.from_local_datetime(&(local + TimeDelta::minutes(gap))).earliest());
@@ -82,7 +86,7 @@ impl FromStr for Schedule {
         }
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
         let cron = parser.parse(text).map_err(|error| wrong(&error))?;
-        // From a day of no meaning: whether there is any such day does not depend on it.
+        // Reject days that never exist, such as 30 February. The start of the search does not matter.
         cron.find_next_occurrence(&DateTime::UNIX_EPOCH.naive_utc(), true)
             .map_err(|_| wrong(&"there is no such day"))?;
         Ok(Self { text: text.to_owned(), cron })
@@ -95,7 +99,7 @@ impl fmt::Display for Schedule {
     }
 }
 
-/// The same line is the same schedule.
+/// Schedules are equal if their texts are.
 impl PartialEq for Schedule {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text

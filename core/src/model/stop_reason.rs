@@ -10,23 +10,23 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
-    /// Somebody asked it to, at its terminal or by a signal.
+    /// An operator stopped it at the terminal or by a signal.
     Person,
-    /// Somebody asked it to, through the ledger.
+    /// An operator cancelled it with a command, through the ledger.
     Cancelled {
-        /// Who.
+        /// The operator.
         actor: String,
     },
-    /// The file that stops runs is there.
+    /// The stop file exists.
     StopFile(PathBuf),
-    /// It took as long as it may.
+    /// The maximum duration was reached.
     MaxDuration(Duration),
-    /// Its time was over while a throttle held it.
+    /// The maximum duration was reached while a throttle held the run.
     Throttle {
-        /// Which.
+        /// The throttle.
         by: String,
     },
-    /// As many numbers are gone as may go.
+    /// `max_rows` was reached.
     MaxRows(i64),
     /// The campaign began to execute, which bars all its numbers.
     CampaignExecuting,

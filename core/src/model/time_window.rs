@@ -1,11 +1,11 @@
-//! A time of day in which sweeps may work.
+//! Windows of the day in which sweeps may run.
 
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::NaiveTime;
 
-/// From a time of day until another; past midnight where the second is the earlier one.
+/// From one time of day until another. If the second is earlier, the window spans midnight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeWindow {
     from: NaiveTime,
@@ -13,7 +13,7 @@ pub struct TimeWindow {
 }
 
 impl TimeWindow {
-    /// Whether a time of day lies in it. Its end does not.
+    /// Whether a time of day is in the window. The end is exclusive.
     #[must_use]
     pub fn contains(self, time: NaiveTime) -> bool {
         if self.from < self.until {

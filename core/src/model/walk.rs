@@ -1,4 +1,4 @@
-//! Which index a run follows through a campaign.
+//! The index that a run scans to find a campaign's numbers.
 
 use std::fmt;
 
@@ -11,11 +11,11 @@ use crate::model::column::text_column_sql;
 use crate::model::criteria::Criteria;
 use crate::model::position::Position;
 
-/// Which index leads through the campaign.
+/// The index that a run scans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
 pub enum Walk {
-    /// Windows over (campaign_id, id): for recycle filters that match much of the campaign.
+    /// The primary key (campaign_id, id): for recycle filters that match a large part of the campaign.
     PrimaryKey,
     /// The numbers of one sessionId.
     SessionId,
@@ -23,7 +23,7 @@ pub enum Walk {
     Called,
     /// The numbers of one customField.
     CustomField,
-    /// (campaign_id, recycle_time, id): for recycle filters that match little of the campaign.
+    /// The index (campaign_id, recycle_time, id): for recycle filters that match a small part of the campaign.
     RecycleTime,
 }
 
@@ -42,7 +42,7 @@ impl Walk {
         }
     }
 
-    /// The walk of criteria that ask for one value: by the index of that value, the same each time.
+    /// The index for criteria with one exact value. It is always the same for the same criteria.
     pub(crate) fn of_value(criteria: &Criteria) -> Option<Self> {
         if criteria.session_id().is_some() {
             Some(Self::SessionId)
@@ -53,7 +53,7 @@ impl Walk {
         }
     }
 
-    /// The walk that a cursor was made on.
+    /// The index that a cursor was made on.
     pub(crate) fn of_cursor(cursor: &Position) -> Self {
         match cursor {
             Position::Id(_) => Self::PrimaryKey,
