@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use callsweep_core::campaign::CampaignId;
 use callsweep_core::clock::Clock;
-use callsweep_core::engine::{Control, Engine, Outcome, Together, purge, purge_together};
+use callsweep_core::engine::{BatchOutcome, Control, Engine, Outcome, purge, purge_batch};
 use callsweep_core::number::{CustomField, NewNumber, SessionId};
 use callsweep_core::run::{NewRun, RunKind};
 use callsweep_core::store::inspect::{Verdict, inspect};
@@ -117,8 +117,8 @@ on_each_backend! {
         }
         let here = campaign(db, next.next().unwrap(), &similar());
         let runs = ["spring", "SPRING"].map(|text| request(here, &format!(r#"{{"sessionId":"{text}"}}"#)));
-        let done = purge_together(&engine, &mut engine.store.connection().unwrap(), &runs);
-        let [Together::Done(first), Together::Done(second)] = &done[..] else { panic!("{done:?}") };
+        let done = purge_batch(&engine, &mut engine.store.connection().unwrap(), &runs);
+        let [BatchOutcome::Committed(first), BatchOutcome::Committed(second)] = &done[..] else { panic!("{done:?}") };
         assert_eq!((first.counts.archived, second.counts.archived), (1, 1));
         let left = tables::ids(&mut conn, here);
         assert!(!left.contains(&ASKED_FOR) && !left.contains(&0) && left.len() == 4, "{left:?}");

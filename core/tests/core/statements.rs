@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use callsweep_core::campaign::CampaignId;
 use callsweep_core::clock::Clock;
 use callsweep_core::engine::restore::restore;
-use callsweep_core::engine::{Control, Engine, Outcome, Together, purge, purge_together};
+use callsweep_core::engine::{BatchOutcome, Control, Engine, Outcome, purge, purge_batch};
 use callsweep_core::run::{NewRun, RunKind};
 use callsweep_core::store::{AnyConnection, Backend, DatabaseSettings, Store, StoreError, campaigns, runs};
 use callsweep_testkit::sample::{number, vdn};
@@ -58,8 +58,8 @@ fn everything_works(engine: &Engine, here: CampaignId) {
         report.run_id
     });
     let shared = NewRun { kind: RunKind::Request, ..manual(here, r#"{"sessionId":"s3"}"#, true) };
-    let done = purge_together(engine, &mut engine.store.connection().unwrap(), &[shared]);
-    let [Together::Done(together)] = &done[..] else { panic!("{done:?}") };
+    let done = purge_batch(engine, &mut engine.store.connection().unwrap(), &[shared]);
+    let [BatchOutcome::Committed(together)] = &done[..] else { panic!("{done:?}") };
     let swept = sweep(engine, &manual(here, r#"{"customField":"batch"}"#, true));
     assert_eq!(swept.counts.archived, 7);
     for run_id in archived.into_iter().chain([together.run_id, swept.run_id]) {
