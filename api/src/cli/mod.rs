@@ -25,7 +25,7 @@ use tracing::warn;
 use self::client::ClientCall;
 use self::diagnosis::diagnose;
 use self::shutdown::SharedTelemetry;
-use crate::auth::{self, authorization::parse_timestamp};
+use crate::auth::{self, Keys, authorization::parse_timestamp};
 use crate::http::reload::Reload;
 use crate::http::server::Application;
 use crate::openapi;
@@ -139,6 +139,8 @@ fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let served = System::new().block_on(async {
         let stop = stop_signals()?;
         let hangup = signal(SignalKind::hangup())?;
+        // A mistake in a key is reported whether or not the database can be reached.
+        Keys::new(&settings.api)?;
         let store = Store::open(&settings.database, Clock::system())?;
         let application = Application::build(&settings, store)?;
         actix_web::rt::spawn(reload_on(hangup, application.reload(), args.config.clone()));
