@@ -1,11 +1,11 @@
-//! The one source of the current time.
+//! The clock: the only source of the current time.
 
 use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
-/// Where the current time comes from: the system, or a test.
+/// A source of the current time: the system, or a test.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
 
@@ -17,7 +17,7 @@ impl Clock {
         Self(Arc::new(Utc::now))
     }
 
-    /// A clock that a test moves by hand.
+    /// A clock that a test controls.
     #[must_use]
     pub fn from_fn(now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))

@@ -1,4 +1,4 @@
-//! A small contact centre to try things on: a few campaigns and 200,000 numbers.
+//! Demo data: four campaigns with 200,000 numbers.
 
 use chrono::{Days, NaiveDateTime, TimeDelta};
 use rand::rngs::SmallRng;
@@ -22,13 +22,13 @@ const CAMPAIGNS: [(&str, CampaignStatus, usize); 4] = [
 /// The VDN that the demo's campaigns belong to.
 const VDN: i64 = 1;
 
-/// Recycle times lie on so many days before and after today.
+/// Recycle times are within this many days before and after today.
 const DAYS_AROUND_TODAY: u64 = 30;
 
-/// Numbers that share a customField: one delivery of leads.
+/// Numbers with the same customField, as one import would have.
 const BATCH: usize = 2_500;
 
-/// Numbers that are inserted in one transaction.
+/// Numbers per inserting transaction.
 const INSERT: usize = 5_000;
 
 /// A campaign of the demo.
@@ -37,13 +37,13 @@ const INSERT: usize = 5_000;
 pub struct DemoCampaign {
     /// The campaign.
     pub campaign: Campaign,
-    /// How many numbers it has now.
+    /// How many numbers it has.
     pub numbers: i64,
-    /// A number that may be deleted by this sessionId; none where no number may go.
+    /// The sessionId of a number that may be deleted. `None` if the campaign's state bars all numbers.
     pub session_id: Option<String>,
 }
 
-/// Makes what is missing of the demo, and leaves alone what is there.
+/// Creates the campaigns of the demo that do not exist yet, with their numbers.
 ///
 /// # Errors
 /// The database's.
@@ -77,7 +77,7 @@ pub fn populate(store: &Store) -> Result<Vec<DemoCampaign>, Error> {
     Ok(made)
 }
 
-/// Most numbers wait, some are done, a few are with the dialler; most are due within the sixty days around today.
+/// A random number: most are waiting, some completed, and a few loaded or calling. 95 percent have a recycle time.
 fn number(store: &Store, rng: &mut SmallRng, n: usize, now: NaiveDateTime) -> Result<NewNumber, Error> {
     let status = match rng.random_range(0..100) {
         0..70 => NumberStatus::Waiting,

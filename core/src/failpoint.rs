@@ -1,9 +1,9 @@
-//! Places within a transaction at which a test stops the process. Behind the feature `failpoints`, which no release has.
+//! Fault injection: points within a transaction at which a test can stop the process. Only with the feature `failpoints`,
+//! which no release has.
 //!
-//! One callback is all that is needed, so there is no library: the crate `fail` would bring an old `rand`, `log` and
-//! `once_cell` for it.
+//! One callback suffices, so this uses no library: the crate `fail` would add old versions of `rand`, `log` and `once_cell`.
 
-/// Passes a point by its name: nothing at all without the feature.
+/// Passes the named point. Compiles to nothing without the feature.
 macro_rules! fail_point {
     ($name:literal) => {
         #[cfg(feature = "failpoints")]
@@ -16,13 +16,13 @@ pub(crate) use fail_point;
 mod watched {
     use std::sync::OnceLock;
 
-    /// The points of a chunk, in the order in which it passes them. PostgreSQL copies and deletes in one statement and
-    /// has no `copied`; the last two belong to every transaction that writes.
+    /// The points of a chunk, in the order in which it passes them. PostgreSQL has no `copied`, because it copies and deletes
+    /// in one statement. Every writing transaction passes the last two.
     pub const POINTS: [&str; 6] = ["locked", "copied", "deleted", "accounted", "committing", "committed"];
 
     static AT: OnceLock<Box<dyn Fn(&'static str) + Send + Sync>> = OnceLock::new();
 
-    /// Calls `at` with the name of each point that is passed from now on. Only the first call in a process counts.
+    /// Calls `at` with the name of each point that is passed from now on. Only the first call in a process has an effect.
     pub fn watch(at: impl Fn(&'static str) + Send + Sync + 'static) {
         let _ = AT.set(Box::new(at));
     }

@@ -1,7 +1,8 @@
-//! The rules and the store of Callsweep: which outbound numbers may be removed, and how they are removed.
+//! The core of Callsweep: which outbound numbers may be removed, and how they are removed.
 //!
-//! Imports go downward: [`model`] has the terms of the domain, [`store`] everything that speaks SQL, [`engine`] the runs
-//! that remove numbers, restore them and verify them. [`settings`] reads the settings file of both programs.
+//! Layers, each of which imports only those before it: [`model`] has the types of the domain, [`store`] everything that
+//! executes SQL, [`engine`] the runs that remove, restore and verify numbers. [`settings`] reads the settings file of both
+//! programs.
 
 pub mod clock;
 pub mod demo;

@@ -19,14 +19,14 @@ pub struct Clashes {
     pub first: Vec<(i64, i64)>,
 }
 
-/// Example: "2 number(s) have a key that call_data has again (campaign/id: 1/7, 1/9)"
+/// Example: "2 number(s) have a key that call_data already has (campaign/id: 1/7, 1/9)"
 impl fmt::Display for Clashes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let first: Vec<String> = self.first.iter().map(|(campaign, id)| format!("{campaign}/{id}")).collect();
         let more = if self.count > i64::try_from(first.len()).unwrap_or(0) { ", …" } else { "" };
         write!(
             f,
-            "{} number(s) have a key that call_data has again (campaign/id: {}{more})",
+            "{} number(s) have a key that call_data already has (campaign/id: {}{more})",
             self.count,
             first.join(", ")
         )
@@ -55,7 +55,7 @@ pub enum Error {
     Bound(crate::model::bounds::Exceeded),
     /// Another run has the lease of the campaign.
     #[error(
-        "campaign {campaign} is locked by run {run_id} of {actor} ({owner}), which last reported at {heartbeat_at} UTC"
+        "campaign {campaign} is locked by run {run_id} of {actor} ({owner}), whose last heartbeat was at {heartbeat_at} UTC"
     )]
     Locked {
         /// The campaign.

@@ -18,7 +18,7 @@ pub fn cutoff(age: &str, now: NaiveDateTime) -> Result<NaiveDateTime, String> {
     let number = match digits.parse::<u32>() {
         Ok(0) => return refuse("is zero, which would end all of history"),
         Ok(number) if digits.bytes().all(|b| b.is_ascii_digit()) => number,
-        _ => return refuse("is no age"),
+        _ => return refuse("is not an age"),
     };
     let time = match unit {
         "d" => now.checked_sub_days(Days::new(number.into())),
@@ -64,16 +64,16 @@ mod tests {
             ("2", "no unit"),
             ("2m", "ambiguous"),
             ("2h", "unknown unit"),
-            ("d", "no age"),
-            ("-2d", "no age"),
-            ("+2d", "no age"),
-            (" 2d", "no age"),
-            ("2d ", "no age"),
-            ("1.5y", "no age"),
+            ("d", "not an age"),
+            ("-2d", "not an age"),
+            ("+2d", "not an age"),
+            (" 2d", "not an age"),
+            ("2d ", "not an age"),
+            ("1.5y", "not an age"),
             ("2000y", "before the year 1000"),
             ("4294967295y", "before the year 1000"),
-            ("4294967296d", "no age"),
-            ("２d", "no age"),
+            ("4294967296d", "not an age"),
+            ("２d", "not an age"),
         ];
         for (age, problem) in cases {
             let error = before(age).unwrap_err();

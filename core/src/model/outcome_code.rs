@@ -40,7 +40,7 @@ pub enum OutcomeCode {
     CampaignLocked,
     /// Another run has the key.
     KeyTaken,
-    /// The history table lacks a column of `call_data`, or has a narrower one.
+    /// The history table cannot store all columns of `call_data`.
     HistoryDrift,
     /// A table cannot roll back, or does not survive a crash.
     UnsafeTable,

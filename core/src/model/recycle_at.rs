@@ -86,7 +86,7 @@ pub fn is_in_the_future(time: RecycleTime, recycle_type: RecycleType, now: Naive
 }
 
 const EXPECTED: &str =
-    "is no time. Give yyyy-mm-dd hh:mm:ss (a real one), an age such as -30d or -12h, today or yesterday";
+    "is not a time. Give yyyy-mm-dd hh:mm:ss (a real one), an age such as -30d or -12h, today or yesterday";
 const TOO_LARGE: &str = "lies before the calendar begins. Give a smaller age";
 const ZERO: &str = "is an age of 0. Say today, or give an age of 1 or more";
 
@@ -152,7 +152,7 @@ mod tests {
             "2021-02-29 00:00:00",
         ] {
             let error = read_as(RecycleType::UpToDay, text).unwrap_err();
-            assert!(error.contains("is no time") && error.contains(text), "{error}");
+            assert!(error.contains("is not a time") && error.contains(text), "{error}");
         }
         for text in ["-9999999d", "-99999999999999999999d", "-9223372036854775807h"] {
             assert!(read_as(RecycleType::UpToDay, text).unwrap_err().contains("before the calendar"), "{text}");

@@ -73,22 +73,22 @@ impl FromStr for Schedule {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = |why: &dyn fmt::Display| {
             format!(
-                "{text:?} is no schedule: {why}. Give five fields (minute, hour, day of the month, month, day of the \
+                "{text:?} is not a schedule: {why}. Give five fields (minute, hour, day of the month, month, day of the \
                  week), such as \"17 2 * * *\", or one of {}",
                 NICKNAMES.join(", ")
             )
         };
         if text.starts_with('@') && !NICKNAMES.contains(&text) {
-            return Err(wrong(&"no such name"));
+            return Err(wrong(&"unknown name"));
         }
         if !text.starts_with('@') && text.split_whitespace().count() != 5 {
-            return Err(wrong(&"it has not five fields"));
+            return Err(wrong(&"it does not have five fields"));
         }
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
         let cron = parser.parse(text).map_err(|error| wrong(&error))?;
         // Reject days that never exist, such as 30 February. The start of the search does not matter.
         cron.find_next_occurrence(&DateTime::UNIX_EPOCH.naive_utc(), true)
-            .map_err(|_| wrong(&"there is no such day"))?;
+            .map_err(|_| wrong(&"that day never exists"))?;
         Ok(Self { text: text.to_owned(), cron })
     }
 }

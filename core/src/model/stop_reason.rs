@@ -37,10 +37,10 @@ impl fmt::Display for StopReason {
         match self {
             Self::Person => f.write_str("stopped by a person"),
             Self::Cancelled { actor } => write!(f, "cancelled by {actor}"),
-            Self::StopFile(file) => write!(f, "the stop file {} is there", file.display()),
-            Self::MaxDuration(duration) => write!(f, "max_duration of {} s is over", duration.as_secs()),
-            Self::Throttle { by } => write!(f, "its time was over while it was held by {by}"),
-            Self::MaxRows(rows) => write!(f, "max_rows = {rows} are gone"),
+            Self::StopFile(file) => write!(f, "the stop file {} exists", file.display()),
+            Self::MaxDuration(duration) => write!(f, "max_duration of {} s was reached", duration.as_secs()),
+            Self::Throttle { by } => write!(f, "max_duration was reached while it was held by {by}"),
+            Self::MaxRows(rows) => write!(f, "max_rows = {rows} was reached"),
             Self::CampaignExecuting => f.write_str("the campaign began to execute"),
         }
     }

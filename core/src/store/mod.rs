@@ -1,4 +1,5 @@
-//! The store: everything that speaks SQL. Imports go downward: `db`, then `ledger` and `scan`, then `tables`, then `upkeep`.
+//! The store: everything that executes SQL. Each module imports only those before it: `db`, `ledger` and `scan`, `tables`,
+//! `upkeep`.
 
 pub(crate) mod db;
 pub(crate) mod ledger;

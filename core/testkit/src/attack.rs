@@ -1,4 +1,4 @@
-//! What an attack on the promises does: it breaks something, checks what must be true all the same, and says how often.
+//! Fault-injection tests ("attacks"): they inject faults, check the invariants, and report the counts of both.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -14,23 +14,24 @@ use callsweep_core::store::runs::{self, RunFilter};
 use callsweep_core::store::schema::purge_run;
 use callsweep_core::store::{AnyConnection, Backend, Store};
 
-/// How often, as this environment variable says: a few times in every test run, many times by hand.
+/// The number of repetitions from an environment variable, or `otherwise`. The default is small, for every test run; a
+/// longer attack sets the variable.
 ///
 /// # Panics
-/// When it is no number.
+/// If the variable is not a number.
 #[must_use]
 pub fn times(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable)
         .map_or(otherwise, |text| text.parse().unwrap_or_else(|error| panic!("{variable}={text}: {error}")))
 }
 
-/// Of all that were found.
+/// The most violations that a failure prints.
 const VIOLATIONS_SHOWN: usize = 20;
 
-/// What a minute makes of runs whose process is gone: they are known to be dead.
+/// Moves the heartbeats of unfinished runs one minute back, so that they are considered dead without waiting.
 ///
 /// # Panics
-/// When the database fails.
+/// If the database fails.
 pub fn let_a_minute_pass(conn: &mut AnyConnection, runs: &[Run]) {
     for run in runs.iter().filter(|run| run.finished_at.is_none()) {
         let row = purge_run::table.filter(purge_run::id.eq(run.id));
@@ -39,7 +40,7 @@ pub fn let_a_minute_pass(conn: &mut AnyConnection, runs: &[Run]) {
     }
 }
 
-/// An attack under way.
+/// An attack in progress: its injected faults, checked operations and violations.
 #[derive(Debug)]
 pub struct Attack {
     name: String,
@@ -49,19 +50,19 @@ pub struct Attack {
 }
 
 impl Attack {
-    /// Nothing is broken yet.
+    /// An attack without faults.
     #[must_use]
     pub fn new(what: &str, backend: Backend) -> Self {
         let name = format!("{what} on {backend}");
         Self { name, faults: BTreeMap::new(), operations: 0, violations: Vec::new() }
     }
 
-    /// Something was broken.
+    /// Counts an injected fault.
     pub fn fault(&mut self, what: &str) {
         *self.faults.entry(what.to_owned()).or_default() += 1;
     }
 
-    /// Takes in what a part of the attack did by itself.
+    /// Adds the results of a part of the attack.
     pub fn absorb(&mut self, part: Self) {
         for (what, times) in part.faults {
             *self.faults.entry(what).or_default() += times;
@@ -70,19 +71,19 @@ impl Attack {
         self.violations.extend(part.violations);
     }
 
-    /// So many faults until now.
+    /// The number of faults so far.
     #[must_use]
     pub fn faults(&self) -> u64 {
         self.faults.values().sum()
     }
 
-    /// So many of these until now.
+    /// The number of faults of this kind so far.
     #[must_use]
     pub fn faults_of(&self, what: &str) -> u64 {
         self.faults.get(what).copied().unwrap_or_default()
     }
 
-    /// An operation whose outcome must be so.
+    /// Checks a condition. If it is false, `otherwise` describes the violation.
     pub fn holds(&mut self, is_so: bool, otherwise: impl FnOnce() -> String) {
         self.operations += 1;
         if !is_so {
@@ -90,8 +91,8 @@ impl Attack {
         }
     }
 
-    /// Each number of a campaign, and each run on it, after whatever happened to what was there `before`. As of one commit:
-    /// a server may still be at the last one of a client that is gone.
+    /// Checks the invariants of every number of a campaign and every run on it. `before`: the numbers before the attack. All
+    /// tables are read in one snapshot, because the server may still execute the last COMMIT of a killed client.
     pub fn promises(&mut self, conn: &mut AnyConnection, campaign: CampaignId, before: &[NumberRow]) -> Vec<Run> {
         tables::snapshot(conn, |conn| {
             let (left, history) = (tables::numbers(conn, campaign), tables::history(conn, campaign));
@@ -109,7 +110,7 @@ impl Attack {
                 self.holds(counts.archived - run.restored - run.pruned == archived, || {
                     format!("run {id}: history has {archived} of its numbers, the ledger {counts:?}")
                 });
-                // What a restore took back was not deleted.
+                // A restore deletes nothing, so its counts do not add up to `matched`.
                 let adds_up = run.kind == RunKind::Restore
                     || counts.matched == counts.deleted + counts.barred.total()
                         && counts.archived == if run.archive_history { counts.deleted } else { 0 };
@@ -147,17 +148,17 @@ impl Attack {
         self.holds(gone == deleted, || format!("{gone} numbers are gone; {deleted} were deleted on purpose"));
     }
 
-    /// All that the product's own `verify` looks at, once everything is at rest.
+    /// Checks everything that `verify` checks. No run may be in progress.
     pub fn verify(&mut self, store: &Store) {
         let report = verify(store, &mut |_| true).expect("reads everything").expect("is not stopped");
         self.holds(report.skipped.is_empty(), || format!("verify skipped {:?}", report.skipped));
         self.holds(report.violations.is_empty(), || format!("verify found {:?}", report.violations));
     }
 
-    /// Says what was done and found.
+    /// Reports the counts.
     ///
     /// # Panics
-    /// When a promise was broken.
+    /// If an invariant was violated.
     pub fn end(self) {
         let faults: Vec<String> = self.faults.iter().map(|(what, times)| format!("{what} {times}")).collect();
         let Self { name, operations, violations, .. } = self;
@@ -166,7 +167,7 @@ impl Attack {
             faults.join(", "),
             violations.len()
         );
-        // Not eprintln: its output is shown for failed tests only.
+        // Not eprintln!: the test harness captures it and shows it for failed tests only.
         let _ = std::io::stderr().write_all(told.as_bytes());
         let first = &violations[..violations.len().min(VIOLATIONS_SHOWN)];
         assert!(violations.is_empty(), "{name}: {} violations, at first {first:#?}", violations.len());

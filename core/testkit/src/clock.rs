@@ -1,4 +1,4 @@
-//! A clock that a test moves by hand.
+//! A clock that a test controls.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use callsweep_core::clock::Clock;
 
-/// Stands still until it is moved. Clones are the same clock.
+/// A clock that stands still until a test moves it. Clones share the time.
 #[derive(Debug, Clone)]
 pub struct ManualClock(Arc<Mutex<DateTime<Utc>>>);
 
@@ -17,12 +17,12 @@ impl ManualClock {
         Self(Arc::new(Mutex::new(text.parse().expect("a time such as 2024-02-29T12:00:00Z"))))
     }
 
-    /// Moves it; backwards too.
+    /// Moves the clock forward, or backward by a negative duration.
     pub fn advance(&self, by: TimeDelta) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) += by;
     }
 
-    /// The clock as the rest of the program takes it.
+    /// The clock to pass to the program.
     #[must_use]
     pub fn clock(&self) -> Clock {
         let time = Arc::clone(&self.0);

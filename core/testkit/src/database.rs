@@ -14,7 +14,7 @@ use callsweep_core::clock::Clock;
 use callsweep_core::settings::DatabaseSettings;
 use callsweep_core::store::{AnyConnection, Backend, Store, migrations};
 
-/// A database of its own, removed when it is dropped.
+/// A private database, which is deleted when this value is dropped.
 #[derive(Debug)]
 pub struct TestDatabase {
     backend: Backend,
@@ -22,31 +22,31 @@ pub struct TestDatabase {
     place: Place,
 }
 
-/// Tells the databases of one process apart.
+/// Makes the names of this process's databases unique.
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
 #[derive(Debug)]
 enum Place {
     /// The directory of a SQLite file.
     Directory(TempDir),
-    /// The name of a database on a server, and by which URL it was created.
+    /// The name of a database on a server, and the URL of the server.
     Server(String, Url),
 }
 
 impl TestDatabase {
-    /// Migrated, without rows.
+    /// A migrated database without rows.
     #[must_use]
     pub fn new(backend: Backend) -> Self {
         Self::empty(backend).migrated()
     }
 
-    /// On a server of the test's own, migrated, without rows.
+    /// A migrated database without rows on the test's own server.
     #[must_use]
     pub fn on(server: &Server) -> Self {
         Self::empty_on(server).migrated()
     }
 
-    /// On a server of the test's own, without tables.
+    /// A database without tables on the test's own server.
     pub(super) fn empty_on(server: &Server) -> Self {
         Self::create(server.backend(), server.url().clone(), "")
     }
@@ -68,16 +68,16 @@ impl TestDatabase {
         database
     }
 
-    /// A copy of another database that nobody is connected to.
+    /// A copy of another database. Nobody may be connected to the original.
     ///
     /// # Panics
-    /// On a MariaDB whose files are not on this machine, or another user's.
+    /// On a MariaDB server whose files this process cannot read.
     #[must_use]
     pub fn copy_of(original: &Self) -> Self {
         match &original.place {
             Place::Directory(dir) => {
                 let copy = Self::empty(Backend::Sqlite);
-                // The log is empty: whoever closes the last connection writes it into the file.
+                // Copying the file suffices: closing the last connection wrote the WAL into it.
                 let file = copy.file().unwrap_or_default();
                 std::fs::copy(dir.path().join("test.db"), &file).expect("copies a SQLite file");
                 let file = std::fs::File::open(&file).expect("opens a SQLite file");
@@ -96,7 +96,7 @@ impl TestDatabase {
         }
     }
 
-    /// Without tables. On SQLite there is not even a file yet.
+    /// A database without tables. On SQLite the file does not exist yet.
     #[must_use]
     pub fn empty(backend: Backend) -> Self {
         if backend == Backend::Sqlite {
@@ -108,7 +108,7 @@ impl TestDatabase {
     }
 
     fn create(backend: Backend, server: Url, how: &str) -> Self {
-        // A server that was given may serve other test processes too.
+        // Other test processes may use the same server, hence the process id in the name.
         let name = format!("callsweep_test_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
         administer(backend, &server, &format!("CREATE DATABASE {name}{how}")).expect("creates a database");
         let mut url = server.clone();
@@ -116,37 +116,37 @@ impl TestDatabase {
         Self { backend, url: url.into(), place: Place::Server(name, server) }
     }
 
-    /// The product it is a database of.
+    /// The backend.
     #[must_use]
     pub fn backend(&self) -> Backend {
         self.backend
     }
 
-    /// What `database.url` takes. It has a password, of no worth outside the test.
+    /// The URL for the setting `database.url`. Its password is valid only on the test server.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// `[database]` for it.
+    /// The section `[database]` of the settings.
     #[must_use]
     pub fn settings(&self) -> DatabaseSettings {
         DatabaseSettings { url: SecretString::from(self.url.clone()), ..DatabaseSettings::default() }
     }
 
-    /// A store on it, with the system's clock.
+    /// A store with the system's clock.
     #[must_use]
     pub fn store(&self) -> Store {
         self.store_at(Clock::system())
     }
 
-    /// A store on it, with this clock.
+    /// A store with this clock.
     #[must_use]
     pub fn store_at(&self, clock: Clock) -> Store {
         Store::open(&self.settings(), clock).expect("opens the test's database")
     }
 
-    /// A connection that owes nothing to the store: what another program sees and does.
+    /// A connection independent of the store, to act as another program.
     #[must_use]
     pub fn connect(&self) -> AnyConnection {
         connect(self.backend, &self.url).expect("connects to the test's database")
@@ -165,11 +165,11 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let Place::Server(name, server) = &self.place else { return };
-        // A connection that a test left open must not keep the database.
+        // PostgreSQL refuses to drop a database while a connection is open, such as one that a test has leaked.
         let force = if self.backend == Backend::Postgres { " WITH (FORCE)" } else { "" };
         if let Err(error) = administer(self.backend, server, &format!("DROP DATABASE {name}{force}")) {
-            // No panic: the test may be on its way out with one already, and a private server goes anyway.
-            tracing::warn!(%error, database = name, "a test's database was not dropped");
+            // No panic: the test may already be panicking, and a second panic aborts. A private server is deleted anyway.
+            tracing::warn!(%error, database = name, "the test's database could not be dropped");
         }
     }
 }

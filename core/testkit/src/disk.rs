@@ -1,4 +1,4 @@
-//! A database on a disk that can be full.
+//! A database on a small disk, to test what happens when the disk is full.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
@@ -17,21 +17,21 @@ use crate::server::{self, Server};
 use callsweep_core::clock::Clock;
 use callsweep_core::store::{Backend, Store, migrations};
 
-/// What a new PostgreSQL database takes, three times.
+/// Three times the size of a new PostgreSQL database.
 const SIZE: &str = "32m";
 
-/// A migrated database whose files lie on a small disk of their own. A server's log lies elsewhere.
+/// A migrated database whose files are on their own small disk. The server's log is on another one.
 #[derive(Debug)]
 pub struct SmallDisk {
-    /// `None` once it is dropped.
+    /// `None` only during drop.
     db: Option<TestDatabase>,
     dir: PathBuf,
-    /// InnoDB ends the server where it cannot roll back for want of room: MariaDB has one of its own.
+    /// MariaDB has its own server here, because InnoDB aborts the server if it has no space left for a rollback.
     server: Option<Server>,
 }
 
 impl SmallDisk {
-    /// Mounts one. `None`, and a line on stderr, where this process may not mount.
+    /// Mounts a small disk. `None`, with a line on stderr, if this process has no permission to mount.
     #[must_use]
     pub fn new(backend: Backend) -> Option<Self> {
         let server = (backend == Backend::Mysql).then(|| Server::to_be_killed(backend, &[]));
@@ -62,7 +62,7 @@ impl SmallDisk {
         self.db.as_ref().expect("it is there until it is dropped")
     }
 
-    /// Fills it, but for so many KiB.
+    /// Fills the disk, except for this many KiB.
     pub fn fill_but(&self, kib: u64) {
         let mut ballast = File::create(self.ballast()).expect("makes a file");
         loop {
@@ -76,7 +76,7 @@ impl SmallDisk {
         ballast.set_len(size.saturating_sub(kib * 1_024)).expect("shortens a file");
     }
 
-    /// There is room again. A server that has ended itself is started again; says whether.
+    /// Frees the space. Restarts the server if it has aborted, and returns whether it had.
     pub fn make_room(&mut self) -> bool {
         fs::remove_file(self.ballast()).expect("removes a file");
         let has_ended = self.has_ended_the_server();
@@ -86,7 +86,7 @@ impl SmallDisk {
         has_ended
     }
 
-    /// Whether the server has ended itself.
+    /// Whether the server has aborted.
     #[must_use]
     pub fn has_ended_the_server(&self) -> bool {
         server::connect(self.db().backend(), self.db().url()).is_err()
@@ -96,7 +96,7 @@ impl SmallDisk {
         self.dir.join("ballast")
     }
 
-    /// Puts a PostgreSQL database there.
+    /// Moves a PostgreSQL database to the small disk.
     fn move_there(&self) {
         static TABLESPACES: AtomicU32 = AtomicU32::new(0);
         let space = format!("small_{}_{}", std::process::id(), TABLESPACES.fetch_add(1, Ordering::Relaxed));
@@ -112,7 +112,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // First what lies on it.
+        // The database must be dropped before its disk is unmounted.
         drop(self.db.take());
         if let Err(why) = run(&["umount", "--lazy"], &self.dir) {
             tracing::warn!(why, "a small disk stays mounted");
@@ -120,7 +120,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Where the disk is to be: the directory that the backend keeps the database in, or a new one for PostgreSQL.
+/// The mount point: the directory of the database's files, or a new one for PostgreSQL.
 fn place(db: &TestDatabase) -> PathBuf {
     #[derive(QueryableByName)]
     struct Directory {
@@ -138,7 +138,7 @@ fn place(db: &TestDatabase) -> PathBuf {
         }
         Backend::Mysql => ask("SELECT @@datadir AS directory").join(name(db)),
         Backend::Postgres => {
-            // Beside the data, where its owner may go.
+            // Next to the data directory, where the server's user has access.
             let data = ask("SELECT current_setting('data_directory') AS directory");
             let dir = tempfile::Builder::new().prefix("small-").tempdir_in(data.parent().expect("below the root"));
             let dir = dir.expect("makes a directory").keep();

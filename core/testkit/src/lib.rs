@@ -1,4 +1,4 @@
-//! Private databases, sample data, fault injection and measurements for tests and benchmarks. In no release.
+//! Private databases, sample data, fault injection and measurements for tests and benchmarks. No release contains it.
 //!
 //! ```text
 //! callsweep_testkit::on_each_backend! {
@@ -11,13 +11,13 @@
 //!
 //! Which backends run:
 //! - SQLite always.
-//! - PostgreSQL and MySQL/MariaDB where `TEST_BACKENDS` names them (`TEST_BACKENDS=sqlite,postgres,mysql`) or where
-//!   `TEST_POSTGRES_URL` or `TEST_MYSQL_URL` gives a server. Without such a URL the kit starts a private server on a
-//!   free port of 127.0.0.1, once for each test process, and stops it when the process ends, however it ends.
+//! - PostgreSQL and MySQL/MariaDB if `TEST_BACKENDS` lists them (`TEST_BACKENDS=sqlite,postgres,mysql`), or if
+//!   `TEST_POSTGRES_URL` or `TEST_MYSQL_URL` specifies a server. Without such a URL the testkit starts a private server on
+//!   a free port of 127.0.0.1, one per test process, and stops it when the process ends, even if it is killed.
 //!
-//! What was asked for and cannot run fails loudly; what was not asked for is named once on stderr.
-//! These servers run with `fsync` off: tests kill clients. An attack on a server starts a [`Server`] of its own. Benchmarks
-//! call [`make_durable`] first; [`big`] loads their data and [`measure`] prints what they found.
+//! A requested backend that cannot run is a test failure. A backend that was not requested is reported once on stderr.
+//! These servers run with `fsync` off: tests kill clients, not the server. A test that kills a server starts its own
+//! [`Server`]. Benchmarks call [`make_durable`] first; [`big`] loads their data and [`measure`] prints their results.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -42,9 +42,9 @@ pub use database::TestDatabase;
 pub use selection::{backends, on};
 pub use server::{Server, make_durable};
 
-/// Makes one `#[test]` for each backend out of each function: `name::sqlite`, `name::postgres`, `name::mysql`.
+/// Generates one `#[test]` per backend from each function: `name::sqlite`, `name::postgres`, `name::mysql`.
 ///
-/// The function gets a [`TestDatabase`] of its own, migrated and without rows.
+/// The function receives its own [`TestDatabase`], migrated and without rows.
 #[macro_export]
 macro_rules! on_each_backend {
     ($($(#[$attribute:meta])* fn $name:ident($db:ident) $body:block)*) => {$(
@@ -75,8 +75,8 @@ macro_rules! on_each_backend {
     )*};
 }
 
-/// As [`on_each_backend!`], and each test once more on tables to which a user has added columns
-/// ([`tables::add_columns`]): `with_more_columns::name::sqlite` and so on. At most one in a module.
+/// As [`on_each_backend!`], and each test a second time on tables to which a user has added columns
+/// ([`tables::add_columns`]): `with_more_columns::name::sqlite` and so on. At most one use per module.
 #[macro_export]
 macro_rules! on_each_shape {
     ($($(#[$attribute:meta])* fn $name:ident($db:ident) $body:block)*) => {

@@ -1,4 +1,4 @@
-//! What benchmarks print: medians, ratios and the tables of `docs/benchmarks.md`.
+//! The output of benchmarks: medians, percentiles and the tables of `docs/benchmarks.md`.
 
 use std::fmt;
 use std::fs;
@@ -8,7 +8,7 @@ use diesel::sql_types::Text;
 
 use callsweep_core::store::{AnyConnection, Backend};
 
-/// The middle of the values; of an even number, the mean of the two in the middle.
+/// The median: the middle value, or the mean of the two middle values.
 #[must_use]
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
@@ -36,7 +36,7 @@ pub fn percentile(values: &[f64], share: f64) -> f64 {
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
 }
 
-/// How the values lie: median, and the lowest and highest.
+/// The median with the lowest and highest value.
 #[must_use]
 pub fn spread(values: &[f64]) -> String {
     let (lowest, highest) = values.iter().fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
@@ -61,16 +61,16 @@ pub struct Table {
 }
 
 impl Table {
-    /// Without rows.
+    /// A table without rows.
     #[must_use]
     pub fn new<const N: usize>(columns: [&str; N]) -> Self {
         Self { columns: columns.map(ToOwned::to_owned).into(), rows: Vec::new() }
     }
 
-    /// One more row.
+    /// Adds a row.
     ///
     /// # Panics
-    /// When it has another number of cells than there are columns.
+    /// If the number of cells is not the number of columns.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
         assert_eq!(N, self.columns.len(), "cells for columns");
         self.rows.push(cells.into());
@@ -86,7 +86,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// The server's own words on its version.
+/// The product and version, as the server reports them.
 #[must_use]
 pub fn version(conn: &mut AnyConnection) -> String {
     #[derive(QueryableByName)]

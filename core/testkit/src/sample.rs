@@ -1,4 +1,4 @@
-//! Campaigns and numbers to test with.
+//! Sample campaigns and numbers.
 
 use chrono::{NaiveDate, NaiveDateTime, TimeDelta};
 use diesel::prelude::*;
@@ -17,19 +17,19 @@ pub fn vdn() -> VdnId {
     VdnId::try_from(1).unwrap()
 }
 
-/// When the sample rows were made: long before any test, to the microsecond.
+/// The creation time of the sample rows: long before any test, with microseconds.
 #[must_use]
 pub fn created_at() -> NaiveDateTime {
     time("2020-01-02 03:04:05") + TimeDelta::microseconds(678_901)
 }
 
-/// A wall-clock time in the page's form, `yyyy-mm-dd hh:mm:ss`.
+/// Parses a wall-clock time, `yyyy-mm-dd hh:mm:ss`.
 #[must_use]
 pub fn time(text: &str) -> NaiveDateTime {
     RecycleTime::parse(text).expect("a time such as 2020-12-04 17:57:00").get()
 }
 
-/// Makes a campaign in [`vdn`].
+/// Creates a campaign in [`vdn`].
 pub fn campaign(conn: &mut AnyConnection, id: i64, status: CampaignStatus) -> CampaignId {
     let id = CampaignId::try_from(id).unwrap();
     let campaign = Campaign { id, vdn_id: vdn(), name: format!("campaign {id}"), status };
@@ -37,7 +37,7 @@ pub fn campaign(conn: &mut AnyConnection, id: i64, status: CampaignStatus) -> Ca
     id
 }
 
-/// A number that no rule bars, with every column filled; the start of `NewNumber { …, ..number(1) }`.
+/// A number that no rule bars, with a value in every column. Use it as `NewNumber { …, ..number(1) }`.
 #[must_use]
 pub fn number(id: i64) -> NewNumber {
     NewNumber {
@@ -53,8 +53,9 @@ pub fn number(id: i64) -> NewNumber {
     }
 }
 
-/// Numbers 1 to `count` as a contact centre has them: most wait, some are done, a few are with the dialler; recycle
-/// times over sixty days from 2020-11-01, some none; customField by batches of a hundred. The same for the same seed.
+/// Numbers 1 to `count` as in a contact centre: most are waiting, some completed, a few loaded or calling. Recycle times are
+/// within sixty days from 2020-11-01, and 5 percent have none. Each customField has a hundred numbers. The same seed gives
+/// the same numbers.
 #[must_use]
 pub fn numbers(count: i64, seed: u64) -> Vec<NewNumber> {
     let mut rng = SmallRng::seed_from_u64(seed);
@@ -80,18 +81,18 @@ pub fn numbers(count: i64, seed: u64) -> Vec<NewNumber> {
     (1..=count).map(one).collect()
 }
 
-/// Inserts numbers as of [`created_at`].
+/// Inserts numbers with the creation time [`created_at`].
 pub fn insert(conn: &mut AnyConnection, campaign: CampaignId, new: &[NewNumber]) {
     numbers::insert(conn, campaign, new, created_at()).expect("inserts numbers");
 }
 
-/// A step of the dialler: puts a number from one status into another, any value that fits the column. Says whether
-/// the number was there with that status.
+/// Simulates the dialler: changes the status of a number from `from` to `to`, which may be any value. Returns whether the
+/// number existed with the status `from`.
 pub fn dial(conn: &mut AnyConnection, campaign: CampaignId, id: i64, from: i16, to: i16) -> bool {
     try_dial(conn, campaign, id, from, to).expect("updates a number")
 }
 
-/// As [`dial`], for a dialler that runs beside sweeps and may lose a deadlock to one.
+/// As [`dial`], for a dialler that runs concurrently with sweeps and may be the victim of a deadlock.
 ///
 /// # Errors
 /// The database's.

@@ -1,4 +1,4 @@
-//! Which backends the tests of this process run on.
+//! Selects the backends on which the tests of this process run.
 
 use std::env;
 use std::io::Write as _;
@@ -10,10 +10,10 @@ use callsweep_core::store::Backend;
 
 const ALL: [Backend; 3] = [Backend::Sqlite, Backend::Postgres, Backend::Mysql];
 
-/// The backends that tests run on. What is left out is said once on stderr, which the test harness does not capture.
+/// The backends that tests run on. Prints each backend that is left out once on stderr, bypassing the test harness.
 ///
 /// # Panics
-/// When a backend was asked for that cannot run: with the feature to compile in.
+/// If a requested backend is not compiled in. The message names the feature.
 #[must_use]
 pub fn backends() -> &'static [Backend] {
     static BACKENDS: OnceLock<Vec<Backend>> = OnceLock::new();
@@ -29,10 +29,10 @@ pub fn backends() -> &'static [Backend] {
     })
 }
 
-/// Runs `check` on a new, migrated database of this backend; does nothing when [`backends`] leaves it out.
+/// Runs `check` on a new, migrated database of this backend. Does nothing if [`backends`] leaves the backend out.
 ///
 /// # Panics
-/// When `check` does, after the backend's name was printed.
+/// If `check` does.
 pub fn on(backend: Backend, check: impl FnOnce(&TestDatabase)) {
     if backends().contains(&backend) {
         check(&TestDatabase::new(backend));

@@ -1,4 +1,4 @@
-//! What is in the tables, read without the store.
+//! Reads the tables independently of the store.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,7 @@ pub struct NumberRow {
 }
 
 impl NumberRow {
-    /// The row of a number as the import writes it.
+    /// The row that an import writes for a number.
     #[must_use]
     pub fn imported(campaign: CampaignId, number: NewNumber, now: NaiveDateTime) -> Self {
         Self {
@@ -51,7 +51,7 @@ impl NumberRow {
         }
     }
 
-    /// Whether the members of a request select it: the filters of the page once more, without SQL.
+    /// Whether the filters of a request select the number: a second implementation of the filters, without SQL.
     #[must_use]
     pub fn matches(&self, members: &serde_json::Value) -> bool {
         let asked = |member: &str| members[member].as_str();
@@ -72,7 +72,7 @@ impl NumberRow {
             && asked("recycleType").zip(asked("recycleTime")).is_none_or(|(kind, asked)| is_due(kind, asked))
     }
 
-    /// Whether a walk has left it behind. A cursor is an id, or a recycle time and an id.
+    /// Whether a scan at this cursor has passed the number. A cursor is an id, or a recycle time and an id.
     #[must_use]
     pub fn is_behind(&self, cursor: &str) -> bool {
         let Some((time, id)) = cursor.rsplit_once('/') else { return self.id <= cursor.parse().expect("an id") };
@@ -86,13 +86,13 @@ impl NumberRow {
 pub struct HistoryRow {
     /// The columns that it shares with `call_data`.
     pub number: NumberRow,
-    /// When it came here.
+    /// When it was archived.
     pub archived_at: NaiveDateTime,
-    /// By which run.
+    /// The run that archived it.
     pub run_id: i64,
 }
 
-/// Reads several tables as of one commit, whatever goes on beside.
+/// Reads several tables in one snapshot, regardless of concurrent transactions.
 pub fn snapshot<T>(conn: &mut AnyConnection, read: impl FnOnce(&mut AnyConnection) -> T) -> T {
     let read = |conn: &mut AnyConnection| {
         if conn.backend() == Backend::Postgres {
@@ -155,7 +155,7 @@ pub fn history_ids(conn: &mut AnyConnection, campaign: CampaignId) -> BTreeSet<i
     ids
 }
 
-/// Names of columns that a hostile user chooses: quotes of every kind, placeholders, reserved words.
+/// Difficult column names: quotes of every kind, placeholders, reserved words.
 pub const ADDED: [&str; 3] = ["why? \"$1\" `x` 'y", "order", "from"];
 
 /// A name as an identifier of the backend.
@@ -167,8 +167,8 @@ pub fn quoted(backend: Backend, name: &str) -> String {
     }
 }
 
-/// Adds columns to both tables, as users do: one that may be NULL, one that may not and has a default, and one that is
-/// generated from `priority`; to history in another order, with other defaults, and the generated one as a plain one.
+/// Adds columns to both tables, as users may: a nullable one, a NOT NULL one with a default, and one generated from
+/// `priority`. In history they have another order and other defaults, and the generated column is an ordinary one.
 pub fn add_columns(db: &TestDatabase) {
     let [note, grade, doubled] = ADDED.map(|name| quoted(db.backend(), name));
     let kept = if db.backend() == Backend::Postgres { "STORED" } else { "VIRTUAL" };
@@ -185,7 +185,7 @@ pub fn add_columns(db: &TestDatabase) {
     }
 }
 
-/// What came to history has the values that [`add_columns`] gives in `call_data`.
+/// Checks that archived rows have the values that [`add_columns`] gave them in `call_data`.
 pub fn check_added_columns(db: &TestDatabase) {
     #[derive(QueryableByName)]
     struct Lost {
@@ -193,7 +193,7 @@ pub fn check_added_columns(db: &TestDatabase) {
         lost: i64,
     }
     let [note, grade, doubled] = ADDED.map(|name| quoted(db.backend(), name));
-    // What is called 'clash' was put into history by a test.
+    // A test inserts rows with the called number 'clash' directly into history.
     let query = format!(
         "SELECT count(*) AS lost FROM call_data_history WHERE called <> 'clash' \
          AND (COALESCE({note}, '') <> 'here' OR {grade} <> 7 OR COALESCE({doubled}, -1) <> priority * 2)"

@@ -1,4 +1,4 @@
-//! Copies a database on MariaDB by its files: a million numbers in seconds.
+//! Copies a MariaDB database by copying its files: a million numbers in seconds.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use diesel::sql_types::Text;
 
 use callsweep_core::store::AnyConnection;
 
-/// Fills the tables of a database from those of another that has the same.
+/// Fills the tables of a database from another database with the same tables.
 pub(super) fn copy(conn: &mut AnyConnection, from: &str, to: &str) {
     let directory = PathBuf::from(one_text(conn, "SELECT @@datadir AS one").remove(0));
     let tables = one_text(
@@ -32,7 +32,7 @@ pub(super) fn copy(conn: &mut AnyConnection, from: &str, to: &str) {
     execute(conn, &format!("UNLOCK TABLES; {import}"));
 }
 
-/// The server must be able to write it.
+/// Copies a file together with its owner, so that the server can write to it.
 fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     let owner = fs::metadata(from)?;
     fs::copy(from, to)?;

@@ -138,9 +138,9 @@ on_each_backend! {
             ("", &["needs a filter", "whole campaign"][..]),
             ("--archive-history", &["needs a filter"]),
             ("--recycle-type 1 --recycle-time -0d", &["-0d", "age of 0"]),
-            ("--recycle-type 1 --recycle-time ''", &["is no time"]),
+            ("--recycle-type 1 --recycle-time ''", &["is not a time"]),
             ("--recycle-type 1 --recycle-time '9999-01-01 00:00:00'", &["in the future"]),
-            ("--recycle-type 2 --recycle-time '2021-02-29 00:00:00'", &["2021-02-29", "is no time"]),
+            ("--recycle-type 2 --recycle-time '2021-02-29 00:00:00'", &["2021-02-29", "is not a time"]),
         ] {
             says(&worker.refuses(2, &format!("sweep --vdn 1 --campaign 5 {filter} --execute")), parts);
         }

@@ -373,15 +373,15 @@ fn lock_numbers<'a>(
         }
         // SKIP LOCKED hides rows that another transaction has locked; a second read without locks finds them. On SQLite
         // the write transaction excludes all other writers, so there are none.
-        let looked_at = if conn.backend() == Backend::Sqlite {
+        let visible = if conn.backend() == Backend::Sqlite {
             Vec::new()
         } else {
-            group::look_at_matches(conn, campaign, by, &values, limit)?
+            group::read_matches(conn, campaign, by, &values, limit)?
         };
         let ours: HashSet<i64> = locked.iter().map(|found| found.id).collect();
         let blocked: HashSet<&str> =
-            looked_at.iter().filter(|seen| !ours.contains(&seen.id)).map(|seen| seen.value.as_str()).collect();
-        let is_free = |value: &&str| looked_at.len() < limit_rows && !blocked.contains(value);
+            visible.iter().filter(|seen| !ours.contains(&seen.id)).map(|seen| seen.value.as_str()).collect();
+        let is_free = |value: &&str| visible.len() < limit_rows && !blocked.contains(value);
         let mut by_value: HashMap<&str, Vec<Match>> =
             values.into_iter().filter(is_free).map(|value| (value, Vec::new())).collect();
         for number in locked {

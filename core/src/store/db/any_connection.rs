@@ -1,4 +1,4 @@
-//! A connection to one of the databases that this binary was built for.
+//! A connection to any of the backends that are compiled in.
 
 #![allow(missing_docs, reason = "the derive makes items without documentation")]
 
@@ -6,7 +6,7 @@ use diesel::SqliteConnection;
 
 use crate::store::db::Backend;
 
-/// A connection to one of the databases that this binary was built for.
+/// A connection to any of the backends that are compiled in.
 #[derive(diesel::MultiConnection)]
 pub enum AnyConnection {
     Sqlite(SqliteConnection),
@@ -17,7 +17,7 @@ pub enum AnyConnection {
 }
 
 impl AnyConnection {
-    /// The product behind it.
+    /// The database product.
     #[must_use]
     pub fn backend(&self) -> Backend {
         match self {

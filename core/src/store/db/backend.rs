@@ -1,8 +1,8 @@
-//! The database products that Callsweep runs on.
+//! The supported database products.
 
 use std::fmt;
 
-/// A database product, chosen at run time by the scheme of `database.url`.
+/// A database product. The scheme of `database.url` selects it at run time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
@@ -25,7 +25,7 @@ impl fmt::Display for Backend {
 }
 
 impl Backend {
-    /// The folder below `migrations/` that belongs to it.
+    /// Its folder in `migrations/`.
     #[must_use]
     pub fn folder(self) -> &'static str {
         match self {

@@ -1,8 +1,8 @@
-//! What a transaction must know of the tables, kept until the catalogue changes.
+//! Caches the columns of the tables until the database's catalogue changes.
 //!
-//! A column that is added while the process runs fails no statement. So each transaction that removes or restores reads a
-//! fingerprint of the catalogue together with the campaign that it locks. That statement also names `call_data` and
-//! `call_data_history`: from then on both keep their columns, because an ALTER waits for the transaction.
+//! Adding a column while the process runs makes no statement fail, but the column would not be copied. So each transaction
+//! that removes or restores numbers reads a fingerprint of the catalogue, in the statement that locks the campaign. That
+//! statement also reads `call_data` and `call_data_history`, so that an ALTER TABLE on either waits for the transaction.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +13,7 @@ use super::error::StoreError;
 use super::statement::Statement;
 use super::storage;
 
-/// The tables as this process last found them.
+/// The columns as this process last read them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Catalogue(Arc<Mutex<Option<Known>>>);
 
@@ -24,8 +24,8 @@ struct Known {
 }
 
 impl Catalogue {
-    /// The columns that move, for the transaction that has read this fingerprint. They are read again where it is another
-    /// one than last time.
+    /// The columns to copy, for a transaction that has read this fingerprint. They are read again if it differs from the last
+    /// one.
     ///
     /// # Errors
     /// [`StoreError::UnsafeTable`]: numbers could be lost in a table. Or the database's.

@@ -1,6 +1,6 @@
-//! Which columns move between `call_data` and `call_data_history`, as the catalogue has them.
+//! The columns to copy between `call_data` and `call_data_history`, according to the database's catalogue.
 //!
-//! Users add columns. A number moves with every column that it has, or it does not move: what the other table cannot hold
+//! Users may add columns. A number is moved with all its columns or not at all: a value that the other table cannot store
 //! would be lost.
 
 use std::fmt;
@@ -13,10 +13,10 @@ use super::backend::Backend;
 use super::error::StoreError;
 use super::statement::Statement;
 
-/// The columns of history that `call_data` does not have: an archive fills them itself.
+/// The columns that only history has. Archiving fills them.
 const OWN: [&str; 2] = ["archived_at", "run_id"];
 
-/// A column as the catalogue describes it.
+/// A column, from the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 struct Column {
     #[diesel(sql_type = Text)]
@@ -26,10 +26,10 @@ struct Column {
     kind: String,
     #[diesel(sql_type = Bool)]
     not_null: bool,
-    /// Computed by the database, which accepts no value for it.
+    /// Generated: the database computes it and accepts no value for it.
     #[diesel(sql_type = Bool)]
     generated: bool,
-    /// Whether a row that is written without it gets a value.
+    /// Whether an INSERT may omit it.
     #[diesel(sql_type = Bool)]
     has_default: bool,
 }
@@ -42,7 +42,7 @@ impl fmt::Display for Column {
     }
 }
 
-/// How the columns of the two tables differ. The texts complete "call_data_history is not as call_data: ".
+/// A difference between the columns of the two tables. The texts complete "call_data_history is not as call_data: ".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Difference {
     /// History lacks a column of `call_data`.
@@ -70,13 +70,13 @@ pub enum Difference {
         /// Its definition in history.
         there: String,
     },
-    /// History computes what `call_data` holds.
+    /// History generates a column that `call_data` stores.
     #[error("column {column} is generated in call_data_history and not in call_data: its values would be lost")]
     GeneratedInHistory {
         /// The column.
         column: String,
     },
-    /// A column of `call_data` has a name that history uses for itself.
+    /// A column of `call_data` has the name of one that only history may have.
     #[error("column {column} of call_data has the name of a column that call_data_history fills itself: rename it")]
     NameTaken {
         /// The column.
@@ -93,14 +93,14 @@ pub enum Difference {
 }
 
 impl Difference {
-    /// Whether archiving is refused for it, and not only restoring.
+    /// Whether it forbids archiving too, and not only restoring.
     #[must_use]
     pub fn forbids_archive(&self) -> bool {
         !matches!(self, Self::MissingInCallData { .. })
     }
 }
 
-/// The columns that move.
+/// The columns to copy.
 #[derive(Debug)]
 pub(crate) struct Columns {
     archived: Vec<String>,
@@ -116,7 +116,7 @@ impl Columns {
     }
 
     fn compare(numbers: &[Column], history: &[Column], backend: Backend) -> Self {
-        // Names of PostgreSQL differ by case.
+        // Only PostgreSQL distinguishes names by case.
         let fold = |name: &str| if backend == Backend::Postgres { name.to_owned() } else { name.to_lowercase() };
         let find = |columns: &[Column], name: &str| columns.iter().position(|column| fold(&column.name) == fold(name));
         let mut columns = Self { archived: Vec::new(), restored: Vec::new(), differences: Vec::new() };
@@ -125,7 +125,7 @@ impl Columns {
             if let Some(difference) = difference(here, there, OWN.contains(&fold(&here.name).as_str())) {
                 columns.differences.push(difference);
             }
-            // A generated column is read, and never written.
+            // A generated column can be read but not written.
             if there.is_some_and(|there| !there.generated) {
                 columns.archived.push(here.name.clone());
             }
@@ -147,10 +147,10 @@ impl Columns {
         columns
     }
 
-    /// What an archive copies.
+    /// The columns that archiving copies.
     ///
     /// # Errors
-    /// [`StoreError::HistoryDrift`]: history cannot hold what `call_data` has.
+    /// [`StoreError::HistoryDrift`]: history cannot store all columns of `call_data`.
     pub(crate) fn archived(&self) -> Result<&[String], StoreError> {
         match self.differences.iter().find(|difference| difference.forbids_archive()) {
             Some(difference) => Err(difference.clone().into()),
@@ -158,7 +158,7 @@ impl Columns {
         }
     }
 
-    /// What a restore copies.
+    /// The columns that a restore copies.
     ///
     /// # Errors
     /// [`StoreError::HistoryDrift`]: the tables differ.

@@ -1,4 +1,4 @@
-//! Connections to the three databases: which one a URL means, how it is set up, and the pool.
+//! Opens and configures connections to the three databases, for the pool.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use crate::store::db::database_url::{DatabaseUrl, SqliteAccess, Tls, sqlite_uri}
 use crate::store::db::pooler;
 use crate::store::db::{AnyConnection, StoreError};
 
-/// Opens connections for the pool. Diesel's derived `establish` would try each backend in turn and hide the
+/// Opens connections for the pool. Diesel's derived `establish` is not used: it tries each backend in turn and hides the
 /// driver's error.
 #[derive(Debug, Clone)]
 pub struct ConnectionManager {
@@ -28,24 +28,25 @@ pub struct ConnectionManager {
     generation: Arc<AtomicU64>,
 }
 
-/// How long a statement waits for a lock before it fails and is retried. Long enough for another program's
-/// transaction to end, short enough to be noticed.
+/// The lock timeout: how long a statement waits for a lock before it fails and is retried. Long enough for another program's
+/// transaction to end, short enough that a blocked run is reported.
 const LOCK_WAIT: &str = "5s";
 
-/// What one statement may keep in PostgreSQL's memory, at most. A chunk's rows are kept between the delete and the copy, and
-/// counted at the end: at the server's own 4 MB they go through a temporary file.
+/// PostgreSQL's `work_mem`. The rows of a chunk are buffered between delete and copy, and counted at the end. With the
+/// server's default of 4 MB they go through a temporary file.
 const WORK_MEM: &str = "16MB";
 
-/// Pages of 4 KiB in SQLite's log before they are copied into the file. A chunk changes several thousand pages, many of
-/// them the next chunk's too; at SQLite's own 1,000 each commit would copy them.
+/// Pages of 4 KiB in SQLite's WAL before a checkpoint copies them into the file. A chunk changes several thousand pages, many
+/// of which the next chunk changes again. With SQLite's default of 1,000 each commit would copy them.
 const SQLITE_CHECKPOINT_PAGES: u32 = 10_000;
 
-/// What a connection to SQLite keeps of the file in memory, at most; its own default is 2 MiB. The rows of a chunk lie all
-/// over four indexes: pages that do not fit are written to the log and read again, more than once in a chunk.
+/// The page cache of a SQLite connection; the default is 2 MiB. The rows of a chunk are spread over four indexes. Pages that do
+/// not fit into the cache are written to the WAL and read again, several times per chunk.
 const SQLITE_CACHE_KIB: u32 = 8 * 1024;
 
-/// Creates a missing SQLite file that only its owner can read: phone numbers stand in it. SQLite itself would follow the
-/// umask; it gives its log the mode of the file. What fails here fails again when SQLite opens the file, with a reason.
+/// Creates a missing SQLite file with permissions for its owner only, because it will contain phone numbers. SQLite itself
+/// would apply the umask; it gives the WAL the mode of the file. An error here is ignored: SQLite then reports it when it
+/// opens the file.
 fn create_for_owner(path: &str) {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -57,12 +58,12 @@ fn create_for_owner(path: &str) {
 }
 
 impl ConnectionManager {
-    /// Reads a database URL. `create`: a SQLite file that is missing is made.
+    /// Parses a database URL. `create`: create a missing SQLite file.
     pub(crate) fn new(url: &SecretString, create: bool, catalogue: Catalogue) -> Result<Self, StoreError> {
         Ok(Self { url: DatabaseUrl::parse(url)?, create, catalogue, generation: Arc::default() })
     }
 
-    /// From now on no connection uses a statement that it has prepared before.
+    /// From now on every connection prepares its statements again.
     pub(crate) fn prepare_again(&self) {
         self.generation.fetch_add(1, Ordering::Relaxed);
     }
@@ -110,7 +111,7 @@ impl ConnectionManager {
         }
     }
 
-    /// Settings that every connection needs to keep the promises, whatever the server's defaults are.
+    /// Sets the session settings on which the guarantees depend, whatever the server's defaults are.
     fn prepare(conn: &mut AnyConnection) -> QueryResult<()> {
         match conn.backend() {
             Backend::Sqlite => {
@@ -118,17 +119,18 @@ impl ConnectionManager {
             }
             Backend::Postgres => {
                 conn.batch_execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED")?;
-                // Every walk goes along an index, in its order. A planner that would rather read all that is left of a
-                // campaign and sort it breaks the promise that no statement is without bound.
+                // Every scan must read an index in its order and end at its LIMIT. With a bitmap or sequential scan the planner
+                // would read the whole rest of a campaign and sort it, and no statement may be unbounded.
                 conn.batch_execute("SET enable_bitmapscan = off; SET enable_seqscan = off")?;
                 conn.batch_execute(&format!("SET work_mem = '{WORK_MEM}'; SET lock_timeout = '{LOCK_WAIT}'"))?;
                 conn.batch_execute("SET application_name = 'callsweep'")
             }
-            // READ COMMITTED: no gap locks, so that imports go on beside a sweep. Strict: no value is cut silently.
+            // READ COMMITTED has no gap locks, which would block imports during a sweep. Strict mode, so that no value is
+            // truncated silently.
             Backend::Mysql => {
                 conn.batch_execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")?;
                 let seconds = LOCK_WAIT.trim_end_matches('s');
-                // For rows, and for a table that an ALTER has; the server's own limit for that is a day.
+                // Timeouts for row locks, and for the metadata lock of an ALTER TABLE, whose default is a day.
                 conn.batch_execute(&format!(
                     "SET SESSION innodb_lock_wait_timeout = {seconds}, SESSION lock_wait_timeout = {seconds}, \
                      SESSION sql_mode = 'STRICT_ALL_TABLES'"
@@ -140,18 +142,18 @@ impl ConnectionManager {
     }
 }
 
-/// Readers and one writer at the same time; a commit is on disk when it is reported.
+/// WAL mode, in which readers do not block the writer; and commits are synced to disk.
 fn prepare_writing(conn: &mut SqliteConnection, create: bool) -> QueryResult<()> {
     conn.batch_execute("PRAGMA busy_timeout = 5000")?;
     if create {
-        // Only counts before the first table is made: the file can shrink later.
+        // It has an effect only before the first table is created. The file can then be shortened later.
         conn.batch_execute("PRAGMA auto_vacuum = INCREMENTAL")?;
     }
     conn.batch_execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")?;
     conn.batch_execute(&format!("PRAGMA wal_autocheckpoint = {SQLITE_CHECKPOINT_PAGES}"))
 }
 
-/// Whether the connection is encrypted. MariaDB's library takes `ssl_mode` and does nothing about it.
+/// Whether the connection is encrypted. MariaDB's library accepts `ssl_mode` but does not enforce it.
 #[cfg(feature = "mysql")]
 fn is_encrypted(conn: &mut diesel::MysqlConnection) -> QueryResult<bool> {
     #[derive(diesel::QueryableByName)]
@@ -163,7 +165,8 @@ fn is_encrypted(conn: &mut diesel::MysqlConnection) -> QueryResult<bool> {
     Ok(status.iter().any(|status| !status.cipher.is_empty()))
 }
 
-/// The timeout is an option that MariaDB's library reads in the place of a host. MySQL's looks for a host of that name.
+/// MariaDB's library accepts options, such as the timeout, in the place of a host name. MySQL's library takes them as a host
+/// name.
 #[cfg(feature = "mysql")]
 fn establish_mysql(url: &str, tls: Tls) -> diesel::ConnectionResult<diesel::MysqlConnection> {
     match crate::store::db::database_url::for_libmariadb(url, tls).map(|url| diesel::MysqlConnection::establish(&url)) {
@@ -195,13 +198,13 @@ impl r2d2::ManageConnection for ConnectionManager {
     }
 }
 
-/// Callers wait this long for a connection unless they say otherwise; then they are told that the database is busy.
+/// The default timeout for getting a connection from the pool. After it the caller receives [`StoreError::Busy`].
 pub(crate) const POOL_WAIT: Duration = Duration::from_secs(5);
 
 pub(crate) fn pool(manager: ConnectionManager, size: u32) -> Result<r2d2::Pool<ConnectionManager>, StoreError> {
-    // The first connection is opened here, by hand, so that its error is the driver's own and comes at once.
+    // The first connection is opened here and not by r2d2, so that the driver's error is reported, and at once.
     let mut first = r2d2::ManageConnection::connect(&manager)?;
-    // Where a second one cannot be had, the probe is left out: a role may be limited to one connection.
+    // The probe needs a second connection. Without one it is skipped: a role may be limited to a single connection.
     if manager.backend() == Backend::Postgres
         && let Ok(mut second) = r2d2::ManageConnection::connect(&manager)
     {
@@ -217,15 +220,15 @@ pub(crate) fn pool(manager: ConnectionManager, size: u32) -> Result<r2d2::Pool<C
     Ok(pool)
 }
 
-/// r2d2 retries in the background; what failed goes to the log. A connection that fails its check is replaced at once and
-/// without end, so that a line for each would fill a disk.
+/// Logs connection errors of r2d2, which retries in the background. Retries are unlimited and immediate, so the log is limited
+/// to one line per interval; otherwise it could fill a disk.
 #[derive(Debug, Default)]
 struct LogConnectError {
-    /// When the last line was written, and how many errors have not been since.
+    /// When the last line was written, and how many errors were not logged since.
     last: Mutex<(Option<Instant>, u64)>,
 }
 
-/// Between two lines about connections.
+/// The shortest interval between two log lines about connections.
 const LOG_EVERY: Duration = Duration::from_secs(5);
 
 impl r2d2::HandleError<StoreError> for LogConnectError {
@@ -235,7 +238,7 @@ impl r2d2::HandleError<StoreError> for LogConnectError {
             last.1 += 1;
             return;
         }
-        tracing::warn!(%error, not_logged = last.1, "no database connection");
+        tracing::warn!(%error, not_logged = last.1, "cannot open a database connection");
         *last = (Some(Instant::now()), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! `database.url`: what may be shown of it, and what the drivers are given beyond what it says.
+//! Parses `database.url`: hides its password, and adds the parameters that the drivers need.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -10,9 +10,9 @@ use url::{Host, Position, Url};
 
 use crate::store::db::{Backend, StoreError};
 
-/// Whoever waits for a server that is gone must hear of it: a host that lost its power sends nothing, and the kernel alone
-/// would wait for hours. By these a server is given up that has not answered for a minute. A server that is only slow
-/// answers the kernel's probes.
+/// TCP keepalive settings. A host that lost its power closes no connection, and with the kernel's defaults a client would
+/// wait for hours. With these a connection fails after a minute without an answer. A server that is only slow still answers
+/// the kernel's probes.
 const POSTGRES: [(&str, &str); 5] = [
     ("connect_timeout", "10"),
     ("keepalives_idle", "30"),
@@ -25,25 +25,25 @@ const POSTGRES: [(&str, &str); 5] = [
 /// keepalives on by itself.
 const MARIADB_CONNECT_TIMEOUT: &str = "10";
 
-/// A URL that was found to mean one database. Every driver reads it as it was read here, so that none takes a part of the
-/// password for something else and repeats it in an error.
+/// A valid database URL. Every driver parses it exactly as it was parsed here. Otherwise a driver could mistake a part of the
+/// password for another field and show it in an error.
 #[derive(Clone)]
 pub(crate) struct DatabaseUrl {
     pub(crate) backend: Backend,
-    /// The whole URL, in the scheme that the driver knows.
+    /// The whole URL, with the scheme that the driver expects.
     pub(crate) url: SecretString,
     /// Without the password.
     pub(crate) shown: String,
-    /// What the URL asks of a connection to MariaDB, whose library does not enforce it by itself.
+    /// The requested encryption of a connection to MariaDB. Its library does not enforce it.
     pub(crate) tls: Tls,
 }
 
 /// Whether a connection to MariaDB must be encrypted (`ssl_mode`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tls {
-    /// As the server likes.
+    /// The server decides.
     Optional,
-    /// `REQUIRED`: encrypted, by whatever certificate.
+    /// `REQUIRED`: encrypted, with any certificate.
     Required,
     /// `VERIFY_CA` and `VERIFY_IDENTITY`: encrypted, and the certificate is that of the host. MariaDB's library knows no
     /// step between; the stricter one holds for both.
@@ -51,10 +51,10 @@ pub(crate) enum Tls {
 }
 
 impl DatabaseUrl {
-    /// Reads `database.url`.
+    /// Parses `database.url`.
     ///
     /// # Errors
-    /// Names the rule that is broken, and never shows the text.
+    /// They name the violated rule, and never contain the URL.
     pub(crate) fn parse(given: &SecretString) -> Result<Self, StoreError> {
         let text = given.expose_secret();
         let (scheme, rest) = text.split_once("://").ok_or(StoreError::NoScheme)?;
@@ -79,7 +79,7 @@ impl DatabaseUrl {
             }
             return Ok(Self { backend, url: given.clone(), shown: text.to_owned(), tls: Tls::Optional });
         }
-        // Diesel knows MariaDB by the name of MySQL alone.
+        // Diesel uses the scheme mysql:// for MariaDB.
         let url = if scheme == "mariadb" { format!("mysql://{rest}") } else { text.to_owned() };
         let shown = without_password(&url)?;
         let tls = if backend == Backend::Mysql { check_mysql_parameters(&url)? } else { Tls::Optional };
@@ -87,14 +87,14 @@ impl DatabaseUrl {
     }
 }
 
-/// Shows no password.
+/// Hides the password.
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)
     }
 }
 
-/// The name of another product is shown. Anything else may be a part of a password.
+/// The error may show the name of a known product. Any other text may be a part of the password.
 fn unknown_scheme(scheme: &str) -> StoreError {
     let is_name = scheme.len() <= 12 && scheme.bytes().all(|b| b.is_ascii_alphabetic());
     if is_name { StoreError::UnknownScheme(scheme.to_owned()) } else { StoreError::NoScheme }
@@ -109,7 +109,7 @@ fn without_password(text: &str) -> Result<String, StoreError> {
     check_escapes(text)?;
     let (before, hosts, after) = around_the_hosts(text);
     let mut shown: Option<(Url, Vec<String>)> = None;
-    // libpq knows URLs with several hosts, the standard does not.
+    // libpq accepts URLs with several hosts, which the URL standard does not allow.
     for host in hosts.split(',') {
         let parsed = Url::parse(&[before, host, after].concat());
         let url = parsed.map_err(|error| StoreError::InvalidUrl(error.to_string()))?;
@@ -120,13 +120,13 @@ fn without_password(text: &str) -> Result<String, StoreError> {
     if url.password().is_some() && url.set_password(Some("***")).is_err() {
         return invalid("it has a password but no host");
     }
-    // Parameters may carry secrets too (sslpassword, password).
+    // Parameters may contain secrets too (sslpassword, password).
     let parameters = if url.query().is_some() { "?…" } else { "" };
     let path = &url[Position::AfterPort..Position::AfterPath];
     Ok([&url[..Position::BeforeHost], &hosts.join(","), path, parameters].concat())
 }
 
-/// The hosts with their ports, and what stands on either side.
+/// Splits the URL into the part before the hosts, the hosts with ports, and the rest.
 fn around_the_hosts(text: &str) -> (&str, &str, &str) {
     let begin = text.find("://").map_or(0, |at| at + 3);
     let end = text[begin..].find(['/', '?', '#']).map_or(text.len(), |at| begin + at);
@@ -134,9 +134,9 @@ fn around_the_hosts(text: &str) -> (&str, &str, &str) {
     (&text[..begin], &text[begin..end], &text[end..])
 }
 
-/// Refuses what would let the parts of a URL be elsewhere than they seem to be: a part of the password would be shown as
-/// something else, or a driver would repeat it in its error. libpq ends the user name at the first `@`, the standard at
-/// the last.
+/// Refuses characters that drivers and the URL standard interpret differently: a part of the password could be shown as
+/// another field, or a driver could show it in an error. For example, libpq ends the credentials at the first `@`, the
+/// standard at the last.
 fn check_escapes(text: &str) -> Result<(), StoreError> {
     const HOW: &str = "in a user name or password, write % / ? # @ : as %25 %2F %3F %23 %40 %3A, and , ; = & [ ] of a user name likewise";
     let starts_with_hex = |after: &str| after.len() >= 2 && after.bytes().take(2).all(|b| b.is_ascii_hexdigit());
@@ -148,7 +148,7 @@ fn check_escapes(text: &str) -> Result<(), StoreError> {
         || beyond_host.contains(['@', '#'])
         || user.contains('@')
         || user.matches(':').count() > 1
-        // A slip of the key before the password makes it a part of the user name, which servers repeat.
+        // A typing error in the colon before the password makes it a part of the user name, which servers show in errors.
         || user.split(':').next().unwrap_or_default().contains([',', ';', '=', '&', '[', ']'])
     {
         return invalid(HOW);
@@ -166,7 +166,7 @@ fn check_escapes(text: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// What Diesel and we ourselves read; any other would be ignored without a word.
+/// The parameters that Diesel and Callsweep support. Others would be ignored silently.
 const MYSQL_PARAMETERS: [&str; 6] = ["connect_timeout", "ssl_ca", "ssl_cert", "ssl_key", "ssl_mode", "unix_socket"];
 
 fn check_mysql_parameters(text: &str) -> Result<Tls, StoreError> {
@@ -201,17 +201,17 @@ fn ssl_mode(value: &str) -> Result<Tls, StoreError> {
 /// How a SQLite file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SqliteAccess {
-    /// Made where it is missing.
+    /// Created if it is missing.
     Create,
     Write,
-    /// The file cannot be written to, by its permissions or by those of its file system.
+    /// Read-only, because of the permissions of the file or its file system.
     Read,
-    /// Likewise, and nobody can write: there is no log, and without it SQLite could not open the file at all.
+    /// Read-only, and no other process can write: there is no WAL. SQLite cannot open such a file in any other way.
     ReadImmutable,
 }
 
 impl SqliteAccess {
-    /// What this process may do with a file.
+    /// The access of this process to a file.
     pub(crate) fn of(path: &Path, create: bool) -> Self {
         if create {
             return Self::Create;
@@ -222,7 +222,7 @@ impl SqliteAccess {
                 log.push("-wal");
                 if Path::new(&log).exists() { Self::Read } else { Self::ReadImmutable }
             }
-            // A file that is missing: SQLite says so.
+            // A missing file: SQLite reports it.
             _ => Self::Write,
         }
     }
@@ -232,7 +232,7 @@ impl SqliteAccess {
     }
 }
 
-/// A `file:` URI, because only a URI can say that a missing file must not be made.
+/// A `file:` URI, because only a URI can specify that a missing file must not be created.
 pub(crate) fn sqlite_uri(path: &str, access: SqliteAccess) -> String {
     let escaped = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     let mode = match access {
@@ -244,7 +244,7 @@ pub(crate) fn sqlite_uri(path: &str, access: SqliteAccess) -> String {
     format!("file:{escaped}?mode={mode}")
 }
 
-/// With what the URL does not say itself.
+/// Adds the keepalive parameters that the URL does not contain.
 #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "a build without PostgreSQL"))]
 pub(crate) fn for_libpq(text: &str) -> String {
     let said = |name: &str| text.split(['?', '&']).skip(1).any(|pair| pair.split('=').next() == Some(name));

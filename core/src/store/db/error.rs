@@ -1,11 +1,11 @@
-//! What can go wrong with the database, and which of it passes by itself.
+//! The errors of the store, and which of them are transient.
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use crate::model::position::UnreadableCursor;
 use crate::store::db::Backend;
 
-/// Why the database did not do what was asked. No text here shows a password.
+/// An error of the store. No text contains a password.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// `database.url` has no scheme.
@@ -20,21 +20,21 @@ pub enum StoreError {
     /// SQLite without a file.
     #[error("database.url: sqlite:// needs a file, as in sqlite://callsweep.db (memory is not shared by connections)")]
     NoSqliteFile,
-    /// This binary cannot speak to that database.
+    /// This binary was built without this backend.
     #[error("this binary was built without {backend}; build it with --features {feature}")]
     NotBuilt {
         /// The database of the URL.
         backend: Backend,
-        /// The feature that brings it.
+        /// The feature to build it with.
         feature: &'static str,
     },
-    /// A pooler that changes the server's session with each transaction.
+    /// A pooler that may use another server session for each transaction.
     #[error(
         "database.url leads to a connection pooler in transaction mode (PgBouncer: pool_mode = transaction), which loses \
         session settings and prepared statements: set pool_mode = session for this database, or connect to PostgreSQL itself"
     )]
     TransactionPooler,
-    /// `ssl_mode` asks for TLS, and the server does without.
+    /// `ssl_mode` requires TLS, but the server does not support it.
     #[error(
         "database.url asks for TLS (ssl_mode), and the server at {database} does not encrypt the connection: set ssl_cert and \
         ssl_key in the server, or take ssl_mode out"
@@ -43,7 +43,7 @@ pub enum StoreError {
         /// The URL without its password.
         database: String,
     },
-    /// The driver's own words for why it did not connect.
+    /// The driver could not connect.
     #[error("cannot connect to {backend} at {database}: {reason}{}", connect_hint(*.backend, reason))]
     Connect {
         /// The URL without its password.
@@ -53,19 +53,19 @@ pub enum StoreError {
         /// The driver's error.
         reason: String,
     },
-    /// All connections were in use for as long as a caller may wait.
+    /// All connections of the pool were in use for as long as the caller waits.
     #[error("all {pool_size} database connections are busy (database.pool_size)")]
     Busy {
         /// The setting.
         pool_size: u32,
     },
-    /// No connection could be made while a caller waited.
+    /// No connection could be opened in the time that the caller waits.
     #[error("the database is not reachable: {0}")]
     Unreachable(String),
-    /// Migrations that this binary brings have not been run.
+    /// The database lacks migrations of this binary.
     #[error("the database schema is behind by {0} migration(s): run `callsweep-worker migrate`")]
     SchemaBehind(usize),
-    /// Migrations have been run that this binary does not know.
+    /// The database has migrations that this binary does not know.
     #[error(
         "the database schema is newer than this binary: it has {has}, and this binary knows up to {knows}; use the version \
         of Callsweep that made it, or a newer one"
@@ -73,21 +73,22 @@ pub enum StoreError {
     SchemaNewer {
         /// A migration that the database has.
         has: String,
-        /// The newest that this binary brings.
+        /// The newest migration of this binary.
         knows: String,
     },
-    /// A migration did not run.
+    /// A migration failed.
     #[error("migration failed: {0}")]
     Migration(String),
-    /// Between copy and delete the set of numbers changed; nothing was kept of this attempt.
+    /// The numbers changed between copy and delete. The transaction was rolled back.
     #[error("the numbers changed while they were moved: {copied} copied, {deleted} deleted")]
     Changed {
-        /// Rows that went into the history table.
+        /// Rows copied into the history table.
         copied: i64,
-        /// Rows that left `call_data`.
+        /// Rows deleted from `call_data`.
         deleted: i64,
     },
-    /// More numbers were deleted than the chunk may hold: some came into its window. Nothing was kept of this attempt.
+    /// More numbers were deleted than a chunk may have, because numbers were inserted into its window. The transaction was
+    /// rolled back.
     #[error("the numbers changed while they were removed: {deleted} in a chunk of at most {most}")]
     TooMany {
         /// Numbers that the chunk may remove.
@@ -95,57 +96,56 @@ pub enum StoreError {
         /// Numbers that it deleted.
         deleted: i64,
     },
-    /// A chunk whose turn never came: one before it was not committed. Nothing was kept of this attempt.
+    /// The chunk could not be committed in order, because an earlier chunk was not committed. The transaction was rolled back.
     #[error("an earlier chunk of the run was not committed")]
     OutOfTurn,
-    /// The run's row in the ledger is gone, or somebody else ended the run.
+    /// The run's row in the ledger is missing, or another process has ended or taken over the run.
     #[error("run {0} is no longer running according to the ledger")]
     RunLost(i64),
     /// Another run has the key of this one.
     #[error("another run has the same key")]
     KeyTaken,
-    /// The connection went away while COMMIT was under way.
+    /// The connection was lost during COMMIT, whose outcome is therefore unknown.
     #[error("the outcome of a commit is unknown: {0}")]
     CommitUnknown(DieselError),
     /// A value in a table that Callsweep cannot read.
     #[error("the database holds a value that this version cannot read: {0}")]
     Unreadable(String),
-    /// A number would lose the value of a column on its way between the tables.
+    /// A number would lose the value of a column if it were moved between the tables.
     #[error("call_data_history is not as call_data: {0}")]
     HistoryDrift(#[from] super::columns::Difference),
     /// A table in which numbers could be lost.
     #[error(transparent)]
     UnsafeTable(#[from] super::storage::UnsafeTable),
-    /// Anything else that the database said.
+    /// Any other error of the database.
     #[error("database error: {}{}", .0, full_hint(.0))]
     Database(#[from] DieselError),
 }
 
-/// Why an attempt may succeed when it is made again.
+/// Why a retry may succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Transient {
     /// Chosen as the victim of a deadlock.
     Deadlock,
-    /// Waited too long for a lock.
+    /// A lock timeout.
     LockTimeout,
-    /// SQLite: another connection writes.
+    /// SQLite: another connection has the write lock.
     Busy,
-    /// A snapshot could not be kept.
+    /// A serialization failure.
     Serialization,
-    /// The connection is gone, or the server is stopping or starting.
+    /// The connection was lost, or the server is stopping or starting.
     ConnectionLost,
     /// [`StoreError::Changed`]
     Changed,
-    /// An error of a kind that Diesel does not know: among them that of a statement that was prepared before the schema
-    /// changed.
+    /// An error that Diesel does not classify, such as that of a statement that was prepared before the schema changed.
     Unclassified,
 }
 
 impl StoreError {
-    /// What a failed COMMIT means. A lost connection leaves its outcome open, and so does an error that cannot be
-    /// classified: it may say in another language that the session was ended. Any other error means that nothing was
-    /// committed.
+    /// Classifies the error of a COMMIT. If the connection was lost, the outcome is unknown; also if the error cannot be
+    /// classified, because its text may say in another language that the session was terminated. Any other error means that
+    /// the transaction was rolled back.
     pub(crate) fn commit(error: DieselError) -> Self {
         match transient(&error) {
             Some(Transient::ConnectionLost) => Self::CommitUnknown(error),
@@ -165,13 +165,13 @@ impl StoreError {
         self.is_transient().or_else(|| self.is_unclassified().then_some(Transient::Unclassified))
     }
 
-    /// Whether all connections were busy: the server is overloaded rather than the database down.
+    /// Whether all connections of the pool were busy: this program is overloaded, the database is not down.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Busy { .. })
     }
 
-    /// Whether the same attempt may succeed a little later, and why.
+    /// Why a retry may succeed. `None`: the error is permanent.
     #[must_use]
     pub fn is_transient(&self) -> Option<Transient> {
         match self {
@@ -225,12 +225,12 @@ fn transient(error: &DieselError) -> Option<Transient> {
     }
 }
 
-/// Whether neither its kind nor its words say what an error of the database is.
+/// Whether neither the kind nor the text of an error is known.
 pub(super) fn is_unclassified(error: &DieselError) -> bool {
     matches!(error, DieselError::DatabaseError(DatabaseErrorKind::Unknown, _)) && transient(error).is_none()
 }
 
-/// What a server says when it cannot write for want of room.
+/// The texts of errors of a full disk.
 const FULL: &[&str] = &[
     "database or disk is full", // SQLITE_FULL
     "No space left on device",  // PostgreSQL 53100, MariaDB with the system's own error 28

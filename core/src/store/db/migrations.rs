@@ -14,7 +14,7 @@ const POSTGRES: EmbeddedMigrations = embed_migrations!("../migrations/postgres")
 #[cfg(feature = "mysql")]
 const MYSQL: EmbeddedMigrations = embed_migrations!("../migrations/mysql");
 
-/// Runs one call on the connection and the migrations of its backend.
+/// Runs an expression with the concrete connection and the migrations of its backend.
 macro_rules! on_backend {
     ($conn:expr, |$inner:ident, $migrations:ident| $call:expr) => {
         match $conn {
@@ -36,10 +36,10 @@ macro_rules! on_backend {
     };
 }
 
-/// The names of the migrations that this binary brings and that have not been run.
+/// The names of the migrations in this binary that have not been run.
 ///
 /// # Errors
-/// [`StoreError::SchemaNewer`] when the database has migrations that this binary does not know.
+/// [`StoreError::SchemaNewer`] if the database has migrations that this binary does not know.
 pub fn pending(conn: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
     let applied = applied(conn)?;
     on_backend!(conn, |conn, migrations| {
@@ -53,8 +53,8 @@ pub fn pending(conn: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
     })
 }
 
-/// The versions that have been run, by SELECT alone: Diesel's own question creates the table, which takes a right that no
-/// program but `migrate` needs, and a database that can be written to.
+/// The versions that have been run, read with a SELECT only. Diesel's own function creates its table if it is missing, which
+/// needs a writable database and a privilege that only `migrate` should have.
 fn applied(conn: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
     #[derive(QueryableByName)]
     struct Row {
@@ -82,10 +82,10 @@ fn names<C: diesel::Connection>(migrations: &EmbeddedMigrations, _of: &C) -> Res
     Ok(migrations.iter().map(|m| (m.name().version().to_string(), m.name().to_string())).collect())
 }
 
-/// Refuses a schema that this binary does not match.
+/// Refuses a schema that does not match this binary.
 ///
 /// # Errors
-/// [`StoreError::SchemaBehind`], which names the command that helps, or [`StoreError::SchemaNewer`].
+/// [`StoreError::SchemaBehind`], which names the command to run, or [`StoreError::SchemaNewer`].
 pub fn check_current(conn: &mut AnyConnection) -> Result<(), StoreError> {
     match pending(conn)?.len() {
         0 => Ok(()),
@@ -93,22 +93,22 @@ pub fn check_current(conn: &mut AnyConnection) -> Result<(), StoreError> {
     }
 }
 
-/// Runs what is pending and names it. Each migration is one transaction where the backend has those for DDL
-/// (MariaDB and MySQL have not).
+/// Runs the pending migrations and returns their names. Each migration is one transaction, except on MariaDB and MySQL,
+/// which have no transactional DDL.
 ///
 /// # Errors
 /// As [`pending`], or the migration's own error.
 pub fn run(conn: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
     let names = pending(conn)?;
     if conn.backend() == Backend::Mysql {
-        // A statement that gives up would leave its migration half done.
+        // No lock timeout: a statement that fails would leave its migration half applied.
         conn.batch_execute("SET SESSION lock_wait_timeout = DEFAULT")?;
     }
     on_backend!(conn, |conn, migrations| conn.run_pending_migrations(migrations).map_err(failed)?);
     Ok(names)
 }
 
-/// Takes everything down again: for tests.
+/// Reverts all migrations. For tests.
 ///
 /// # Errors
 /// The migration's own error.

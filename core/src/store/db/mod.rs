@@ -1,4 +1,4 @@
-//! Connections, transactions, retries and the schema: what every statement stands on.
+//! Connections, transactions, retries and the schema: the basis of every statement.
 
 mod any_connection;
 mod backend;

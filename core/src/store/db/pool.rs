@@ -1,4 +1,4 @@
-//! The database through a pool of connections.
+//! The store: the database, accessed through a connection pool.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use super::error::StoreError;
 use super::retry::{Retries, retry};
 use super::settings::DatabaseSettings;
 
-/// A connection on loan from the pool.
+/// A connection of the pool. Dropping it returns it.
 pub type PooledConnection = r2d2::PooledConnection<ConnectionManager>;
 
-/// The database, through a pool of connections. Cloning it shares the pool.
+/// The database, accessed through a connection pool. Clones share the pool.
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: r2d2::Pool<ConnectionManager>,
@@ -30,27 +30,27 @@ pub struct Store {
     patience: Duration,
 }
 
-/// How the pool is used at the moment.
+/// The current use of the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolUse {
-    /// Connections that somebody works with.
+    /// Connections in use.
     pub in_use: u32,
-    /// Connections that are open and wait for work.
+    /// Idle connections.
     pub idle: u32,
-    /// Connections at most.
+    /// The most connections.
     pub size: u32,
 }
 
 impl Store {
-    /// Connects to the database of the settings.
+    /// Connects to the database from the settings.
     ///
     /// # Errors
-    /// The URL means nothing, this binary lacks the backend, or the driver cannot connect (in its own words).
+    /// The URL is invalid, this binary lacks the backend, or the driver cannot connect (with the driver's message).
     pub fn open(settings: &DatabaseSettings, clock: Clock) -> Result<Self, StoreError> {
         Self::connect(settings, clock, false)
     }
 
-    /// Like [`Store::open`], and makes a SQLite file that is missing.
+    /// As [`Store::open`], and creates a missing SQLite file.
     ///
     /// # Errors
     /// As [`Store::open`].
@@ -67,13 +67,13 @@ impl Store {
         Ok(Self { pool, backend, ids, clock, catalogue, manager, patience: connection::POOL_WAIT })
     }
 
-    /// The same store, for callers that wait another time for a connection than the five seconds of most.
+    /// The same store with another timeout for getting a connection. The default is five seconds.
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
     }
 
-    /// How the pool is used at the moment.
+    /// The current use of the pool.
     #[must_use]
     pub fn pool_use(&self) -> PoolUse {
         let state = self.pool.state();
@@ -81,10 +81,10 @@ impl Store {
         PoolUse { in_use, idle: state.idle_connections, size: self.pool.max_size() }
     }
 
-    /// Takes a connection from the pool. This waits: not for an async thread.
+    /// Takes a connection from the pool. This blocks: do not call it on an async thread.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when all are in use, [`StoreError::Unreachable`] when none could be made.
+    /// [`StoreError::Busy`] if all connections are in use, [`StoreError::Unreachable`] if none could be opened.
     pub fn connection(&self) -> Result<PooledConnection, StoreError> {
         self.pool.get_timeout(self.patience).map_err(|error| {
             let state = self.pool.state();
@@ -96,8 +96,8 @@ impl Store {
         })
     }
 
-    /// Runs `work` on a connection; once more, with statements that are prepared anew, where it fails for a reason of unknown
-    /// kind. It must change nothing, or nothing that may not be done twice.
+    /// Runs `work` on a connection. After an error of unknown kind it runs `work` once more with newly prepared statements,
+    /// so `work` must only read or be idempotent.
     ///
     /// # Errors
     /// As [`Store::connection`], and those of `work`.
@@ -108,47 +108,47 @@ impl Store {
         retry(self, Duration::ZERO, &mut Retries::default(), work)
     }
 
-    /// From now on statements are prepared anew: for a program that goes on after an error that it does not know.
+    /// From now on all statements are prepared again. For a program that continues after an error of unknown kind.
     pub fn prepare_again(&self) {
         self.manager.prepare_again();
     }
 
-    /// So many connections, as far as they can be had; each goes back into the pool when it is dropped.
+    /// Takes up to this many connections from the pool. There may be fewer if the pool cannot provide them.
     ///
-    /// r2d2 opens connections on threads of its own, and whoever waits for one may get another that has come back
-    /// meanwhile. A process that ends while libpq still connects in such a thread crashes, because OpenSSL cleans up
-    /// beneath it. So whoever works on several connections has them before it begins.
+    /// r2d2 opens connections in background threads, and a caller may get a returned connection before its new one is open.
+    /// If the process exits while libpq is still connecting in such a thread, it crashes, because OpenSSL's exit handler has
+    /// freed the memory. So a caller that needs several connections takes them before it begins to work.
     pub(crate) fn open_connections(&self, connections: usize) -> Vec<PooledConnection> {
         let wanted = connections.min(usize::try_from(self.pool.max_size()).unwrap_or(usize::MAX));
         let mut held = Vec::new();
         while held.len() < wanted {
             match self.connection() {
                 Ok(connection) => held.push(connection),
-                // Whoever needs it will say so.
+                // Not an error here: the caller can work with fewer connections.
                 Err(_) => break,
             }
         }
         held
     }
 
-    /// The product behind it.
+    /// The database product.
     #[must_use]
     pub fn backend(&self) -> Backend {
         self.backend
     }
 
-    /// What is known of the tables.
+    /// The cached catalogue of the tables.
     pub(crate) fn catalogue(&self) -> &Catalogue {
         &self.catalogue
     }
 
-    /// The clock that everything in the store is stamped by.
+    /// The clock for all timestamps in the store.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Makes the ids of campaigns, numbers and runs.
+    /// The generator for the ids of campaigns, numbers and runs.
     #[must_use]
     pub fn ids(&self) -> &IdGenerator {
         &self.ids

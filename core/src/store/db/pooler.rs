@@ -1,4 +1,4 @@
-//! Whether a connection pooler gives each transaction another connection of the server.
+//! Detects a connection pooler in transaction mode, which may use another server connection for each transaction.
 
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
@@ -6,7 +6,7 @@ use diesel::sql_types::{Nullable, Text};
 
 use crate::store::db::{AnyConnection, StoreError};
 
-/// What the probe keeps in the session: a setting of our own that no pooler knows.
+/// The session setting that the probe uses. It is our own, so no pooler tracks it.
 const MARK: &str = "callsweep.pooler_probe";
 
 #[derive(QueryableByName)]
@@ -15,10 +15,10 @@ struct Mark {
     mark: Option<String>,
 }
 
-/// Refuses PgBouncer's transaction mode, and what works like it. Lock timeouts, isolation and prepared statements are kept by
-/// the server's session: there they are lost, or meet another client's.
+/// Refuses PgBouncer's transaction mode and similar poolers. Lock timeouts, isolation level and prepared statements belong to
+/// the server's session. With such a pooler they are lost, or apply to another client.
 ///
-/// A setting that is made on one connection must be there afterwards, and not be seen on another.
+/// The probe sets a setting on one connection. It must still be set there afterwards, and not be visible on another one.
 ///
 /// # Errors
 /// [`StoreError::TransactionPooler`], or the database's.
@@ -33,7 +33,7 @@ pub(super) fn refuse_transaction_mode(first: &mut AnyConnection, second: &mut An
     Ok(())
 }
 
-/// Sent as text: a prepared statement would fail in that mode before it could be told apart.
+/// Sent without preparing it: a prepared statement could fail in that mode with another error.
 fn read(conn: &mut AnyConnection) -> Result<Option<String>, StoreError> {
     let query = diesel::sql_query(format!("SELECT current_setting('{MARK}', true) AS mark"));
     Ok(query.get_result::<Mark>(conn)?.mark)

@@ -1,4 +1,4 @@
-//! Attempts that are made again when what failed passes by itself.
+//! Retries of transient errors, with exponential backoff and jitter.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -11,7 +11,7 @@ use crate::store::db::{AnyConnection, Store, StoreError, Transient};
 
 /// The first pause; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
-/// The longest pause: a server that restarts is noticed within this time.
+/// The longest pause. A restarted server is used again within this time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// An error that cannot be classified may pass by itself, as a deadlock does, or never. With the pauses between them these
@@ -19,24 +19,24 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const UNCLASSIFIED_RETRIES: u32 = 3;
 const UNCLASSIFIED_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a sweep or an import waits: a database server restarts in this time.
+/// How long a sweep or an import retries: long enough for a restart of the database server.
 pub(crate) const UNTIL_RESTARTED: Duration = Duration::from_secs(120);
 
-/// Who waits longer than this waits for a connection of the pool, too.
+/// With more patience than this, a caller also waits for a connection of the pool.
 const BUSY_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Attempts that had to be made again, by reason.
+/// The number of retries by reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Retries(BTreeMap<Transient, i64>);
 
 impl Retries {
-    /// All reasons together.
+    /// The total of all reasons.
     #[must_use]
     pub fn total(&self) -> i64 {
         self.0.values().sum()
     }
 
-    /// Each reason that there was.
+    /// Each reason with its count.
     pub fn by_reason(&self) -> impl Iterator<Item = (Transient, i64)> {
         self.0.iter().map(|(reason, times)| (*reason, *times))
     }
@@ -46,11 +46,11 @@ impl Retries {
     }
 }
 
-/// Runs `attempt` on a connection from the pool until it succeeds, fails for good, or `patience` is over. Each
-/// attempt after the first is counted in `retries`.
+/// Runs `attempt` on a connection from the pool until it succeeds, fails with a permanent error, or `patience` is over.
+/// Counts each attempt after the first in `retries`.
 ///
-/// An error that cannot be classified ([`StoreError::is_unclassified`]) is retried [`UNCLASSIFIED_RETRIES`] times, with
-/// statements that are prepared anew.
+/// An error that cannot be classified ([`StoreError::is_unclassified`]) is retried [`UNCLASSIFIED_RETRIES`] times, with newly
+/// prepared statements.
 pub(crate) fn retry<T>(
     store: &Store,
     patience: Duration,
@@ -78,7 +78,7 @@ pub(crate) fn retry<T>(
             unclassified += 1;
             continue;
         }
-        // A client that waits is told at once that all connections are busy; a sweep has time.
+        // A client waits for a response: it is told at once that all connections are busy. A sweep can wait for one.
         let busy = (error.is_busy() && patience > BUSY_PATIENCE).then_some(Transient::Busy);
         let Some(reason) = error.is_transient().or(busy) else { return Err(error) };
         if begun.elapsed() + pause > patience {
@@ -86,7 +86,7 @@ pub(crate) fn retry<T>(
         }
         tracing::debug!(%error, ?reason, "trying again");
         retries.add(reason);
-        // Jitter: two that met once should not meet again.
+        // Jitter: two transactions that collided must not retry at the same time.
         thread::sleep(pause.mul_f64(rand::random_range(0.5..1.5)));
         pause = (pause * 2).min(LONGEST_PAUSE);
     }

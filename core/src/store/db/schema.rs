@@ -1,4 +1,4 @@
-//! The tables as Diesel sees them. A test holds them against the live catalogue of each backend.
+//! Diesel's definitions of the tables. A test compares them with the catalogue of each backend.
 
 #![allow(missing_docs, reason = "the macro makes items without documentation; the migrations describe the columns")]
 

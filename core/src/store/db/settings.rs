@@ -1,4 +1,4 @@
-//! `[database]`: where the database is, and how many connections there may be.
+//! The section `[database]` of the settings: the URL and the size of the connection pool.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 pub struct DatabaseSettings {
     /// `sqlite://PATH`, `postgres://USER:PASSWORD@HOST:PORT/NAME` or `mysql://…`.
     pub url: SecretString,
-    /// Connections at most.
+    /// The most connections.
     pub pool_size: NonZeroU32,
 }
 
@@ -22,7 +22,7 @@ impl Default for DatabaseSettings {
     }
 }
 
-/// Shows no URL: it may carry a password.
+/// Hides the URL, which may contain a password.
 impl fmt::Debug for DatabaseSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DatabaseSettings").field("pool_size", &self.pool_size).finish_non_exhaustive()

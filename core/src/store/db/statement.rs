@@ -1,4 +1,4 @@
-//! SQL put together from fixed text and bound values; never from values as text.
+//! Builds SQL statements from constant text and bound values. Values never become part of the text.
 
 use chrono::NaiveDateTime;
 use diesel::backend::Backend as DieselBackend;
@@ -9,7 +9,7 @@ use diesel::sql_types::{BigInt, HasSqlType, SmallInt, Text, Timestamp, Untyped};
 
 use crate::store::db::Backend;
 
-/// One statement. Its text has a placeholder for every value, in the style of the backend that runs it.
+/// A statement. Its text has a placeholder for each value, in the syntax of the backend that executes it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Statement(Vec<Piece>);
 
@@ -33,7 +33,7 @@ impl Statement {
         self
     }
 
-    /// A name from the catalogue, quoted: users choose the names of columns.
+    /// Appends a name from the catalogue, quoted, because users may choose any column names.
     pub(crate) fn identifier(mut self, name: &str) -> Self {
         self.0.push(Piece::Identifier(name.to_owned()));
         self
@@ -59,8 +59,8 @@ impl Statement {
         self
     }
 
-    /// A time to compare `recycle_time` with. Diesel binds a time to MySQL as a TIMESTAMP, which ends in 1970 and 2106: what
-    /// lies beyond would compare as NULL.
+    /// Appends a time to compare `recycle_time` with. Diesel binds a time on MySQL as a TIMESTAMP, whose range is 1970 to
+    /// 2106. A time outside would compare as NULL, so it is bound as text and cast.
     pub(crate) fn wall_clock(self, value: NaiveDateTime, backend: Backend) -> Self {
         match backend {
             Backend::Sqlite | Backend::Postgres => self.timestamp(value),
@@ -68,30 +68,30 @@ impl Statement {
         }
     }
 
-    /// As [`Statement::wall_clock`], in a text that the database itself has made of a time.
+    /// As [`Statement::wall_clock`], for a time as the database printed it.
     pub(crate) fn wall_clock_text(self, value: &str, backend: Backend) -> Self {
         match backend {
-            // The column holds texts, and not every program writes them in one form.
+            // The column stores texts, and programs write them in different formats.
             Backend::Sqlite => self.text(value),
             Backend::Postgres => self.sql("CAST(").text(value).sql(" AS TIMESTAMP)"),
             Backend::Mysql => self.sql("CAST(").text(value).sql(" AS DATETIME(6))"),
         }
     }
 
-    /// A time that never changes, in the page's form. It is a literal, for PostgreSQL would make a cast of a text again for
+    /// Appends a constant time, `yyyy-mm-dd hh:mm:ss`, as a literal. PostgreSQL would evaluate the cast of a bound text for
     /// every row.
     pub(crate) fn wall_clock_literal(self, value: &'static str, backend: Backend) -> Self {
         let kind = if backend == Backend::Sqlite { "'" } else { "TIMESTAMP '" };
         self.sql(kind).sql(value).sql("'")
     }
 
-    /// The values of an IN, at least one, separated by commas, as [`padded`].
+    /// Appends the values of an IN list, separated by commas and [`padded`]. There must be at least one.
     pub(crate) fn list<T>(self, values: &[T], push: impl Fn(Self, &T) -> Self) -> Self {
         let separated = |(list, separator), value| (push(Self::sql(list, separator), value), ", ");
         padded(values).fold((self, ""), separated).0
     }
 
-    /// Names of columns, separated by commas.
+    /// Appends column names, separated by commas.
     pub(crate) fn identifiers(self, names: &[String]) -> Self {
         let separated = |(list, separator), name: &String| (Self::sql(list, separator).identifier(name), ", ");
         names.iter().fold((self, ""), separated).0
@@ -103,14 +103,14 @@ impl Statement {
     }
 }
 
-/// The values, the last repeated up to a power of two: statements whose lists differ in length a little have one text,
-/// and are prepared once.
+/// Repeats the last value until the length is a power of two. Lists of similar length then have the same statement text,
+/// which is prepared only once.
 pub(crate) fn padded<T>(values: &[T]) -> impl Iterator<Item = &T> {
     let places = values.len().next_power_of_two();
     values.iter().chain(values.last().into_iter().cycle()).take(places)
 }
 
-/// A number of rows, as the ledger counts them.
+/// Converts a number of rows to the integer type of the ledger.
 pub(crate) fn rows(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }

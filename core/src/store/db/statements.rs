@@ -1,8 +1,8 @@
-//! Prepared statements of a connection, and when they are prepared again.
+//! The prepared statements of a connection, and when they are prepared again.
 //!
-//! PostgreSQL refuses a prepared statement when a column of its result has changed its type since ("cached plan must not
-//! change result type"), for as long as the connection lives. Diesel gives that error no kind of its own, and its text
-//! depends on the server's language. So every error of unknown kind leads to new statements.
+//! If a column of its result changes its type, PostgreSQL refuses a prepared statement as long as the connection lives
+//! ("cached plan must not change result type"). Diesel does not classify that error, and its text depends on the server's
+//! language. So after every error of unknown kind the statements are prepared again.
 
 use diesel::QueryResult;
 use diesel::connection::{CacheSize, Connection as _, Instrumentation, InstrumentationEvent, SimpleConnection as _};

@@ -1,7 +1,7 @@
-//! Whether our tables are stored where a transaction holds: all of it is committed, or nothing, and a commit lasts.
+//! Checks that the storage of our tables is transactional and durable.
 //!
-//! In a MyISAM table a chunk that rolls back leaves its deletes behind: the numbers are in no table any more. So a table
-//! that cannot roll back is refused before anything is removed.
+//! In a MyISAM table the deletes of a chunk that is rolled back remain, so its numbers would be in no table. A table that
+//! cannot roll back is refused before anything is removed.
 
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -11,7 +11,7 @@ use super::backend::Backend;
 use super::error::StoreError;
 use super::statement::Statement;
 
-/// Every table that a transaction of ours writes to or locks.
+/// Every table that our transactions write to or lock.
 pub(crate) const TABLES: [&str; 7] = [
     "call_data",
     "call_data_history",
@@ -22,15 +22,14 @@ pub(crate) const TABLES: [&str; 7] = [
     "purge_run_control",
 ];
 
-/// Engines whose tables are elsewhere. They call themselves transactional, and report that no row was deleted or lock
-/// nothing: SPIDER reports 0 affected rows for a DELETE that it passes on, FEDERATED cannot lock a row, COLUMNSTORE has no
-/// row locks.
+/// Engines that claim to be transactional, but report wrong row counts or do not lock rows: SPIDER reports 0 affected rows
+/// for a DELETE that it forwards, FEDERATED cannot lock a row, COLUMNSTORE has no row locks.
 const UNTRUSTED: [&str; 3] = ["SPIDER", "FEDERATED", "COLUMNSTORE"];
 
-/// A table in which numbers could be lost. Each text says what to do.
+/// A table in which numbers could be lost. Each text contains the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnsafeTable {
-    /// MariaDB and MySQL: what the table loses in a transaction does not come back when it is rolled back.
+    /// MariaDB and MySQL: a rollback does not restore rows that were deleted from the table.
     #[error(
         "table {table} has the engine {engine}, which has no transactions: numbers could be lost, so nothing is removed. \
         Run: ALTER TABLE {table} ENGINE=InnoDB"
@@ -41,7 +40,7 @@ pub enum UnsafeTable {
         /// Its engine.
         engine: String,
     },
-    /// MariaDB and MySQL: the engine's row counts or row locks cannot be relied on.
+    /// MariaDB and MySQL: the engine's row counts or row locks are not reliable.
     #[error(
         "table {table} has the engine {engine}, whose counts of affected rows and row locks cannot be trusted: numbers \
         could be lost, so nothing is removed. Point database.url at the server that stores the rows, or keep them in a \
@@ -62,7 +61,7 @@ pub enum UnsafeTable {
         /// The table.
         table: String,
     },
-    /// PostgreSQL: the table is on another server, which commits by itself.
+    /// PostgreSQL: the table is on another server, which commits independently.
     #[error(
         "table {table} is a foreign table, which is not committed together with the others: numbers could be lost, so \
         nothing is removed. Point database.url at the server that stores the rows"
@@ -84,13 +83,13 @@ pub fn check(conn: &mut AnyConnection) -> Result<(), StoreError> {
     }
 }
 
-/// The tables in which numbers could be lost, those below a view or a partitioned table included.
+/// The tables in which numbers could be lost, including the partitions of a table and the tables of a view.
 ///
 /// # Errors
 /// The database's.
 pub fn find_unsafe(conn: &mut AnyConnection) -> Result<Vec<UnsafeTable>, StoreError> {
     match conn.backend() {
-        // All tables of a file share its transactions.
+        // All tables of a SQLite file are in the same transaction.
         Backend::Sqlite => Ok(Vec::new()),
         Backend::Postgres => postgres(conn),
         Backend::Mysql => mysql(conn),
@@ -107,7 +106,7 @@ fn postgres(conn: &mut AnyConnection) -> Result<Vec<UnsafeTable>, StoreError> {
     }
     let head = "/* storage::relations */ WITH RECURSIVE below AS (SELECT oid FROM pg_class WHERE oid IN (";
     let ours = Statement::new(head).list(&TABLES, |list, table| list.sql("to_regclass(").text(table).sql(")"));
-    // Partitions, and what a view is made of.
+    // Partitions, and the tables of a view.
     let tail = ") UNION SELECT next.oid FROM below CROSS JOIN LATERAL (\
                 SELECT i.inhrelid AS oid FROM pg_inherits i WHERE i.inhparent = below.oid UNION ALL \
                 SELECT d.refobjid FROM pg_rewrite r JOIN pg_depend d ON d.classid = CAST('pg_rewrite' AS regclass) \
@@ -127,7 +126,7 @@ fn postgres(conn: &mut AnyConnection) -> Result<Vec<UnsafeTable>, StoreError> {
 /// A table of MariaDB or MySQL.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 struct Table {
-    /// Quoted, and with its schema where that is another one.
+    /// Quoted, with its schema if that is another one.
     #[diesel(sql_type = Text)]
     name: String,
     #[diesel(sql_type = Text)]
@@ -138,7 +137,7 @@ struct Table {
     /// `YES` or `NO`; empty for an engine that is not installed.
     #[diesel(sql_type = Text)]
     transactions: String,
-    /// Of a view, where the user may see it. Its tables are named there as `` `schema`.`table` ``.
+    /// The definition of a view, if the user may see it. It contains its tables as `` `schema`.`table` ``.
     #[diesel(sql_type = Text)]
     view_definition: String,
 }
@@ -170,7 +169,7 @@ fn mysql(conn: &mut AnyConnection) -> Result<Vec<UnsafeTable>, StoreError> {
     let ours = Statement::new(DESCRIBE).sql("t.table_schema = DATABASE() AND t.table_name IN (");
     let mut tables: Vec<Table> = ours.list(&TABLES, |list, table| list.text(table)).sql(")").load(conn)?;
     let mut next = 0;
-    // MariaDB has no catalogue of the tables that a view is made of.
+    // MariaDB's catalogue does not list the tables of a view.
     while let Some(table) = tables.get(next) {
         if table.is_view() {
             let below = Statement::new(DESCRIBE).sql("INSTR(").text(&table.view_definition);

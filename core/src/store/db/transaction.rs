@@ -1,4 +1,4 @@
-//! Write transactions: all of the work is committed, or none of it.
+//! Write transactions, and COMMITs whose outcome is unknown.
 
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
@@ -8,8 +8,8 @@ use crate::failpoint::fail_point;
 
 /// Runs `work` in a transaction: all of it is committed, or nothing.
 ///
-/// A transaction that writes takes its locks as it begins on SQLite (`BEGIN IMMEDIATE`): a transaction that read
-/// first could not be promoted later without failing.
+/// On SQLite it takes the write lock at the beginning (`BEGIN IMMEDIATE`). A transaction that reads first and writes later
+/// fails, without waiting, if another connection has written in between.
 pub(crate) fn write_transaction<T>(
     conn: &mut AnyConnection,
     work: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError>,
@@ -28,7 +28,7 @@ pub(crate) fn write_transaction<T>(
             Ok(done)
         }
         Err(error) => {
-            // The first error is the one to tell; a connection that cannot roll back is not used again (has_broken).
+            // Report the first error: it is the cause. The pool discards a connection that cannot roll back (has_broken).
             if let Err(rollback) = Manager::rollback_transaction(conn) {
                 tracing::debug!(%rollback, "rollback failed");
             }

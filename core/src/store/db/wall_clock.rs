@@ -1,4 +1,4 @@
-//! `recycle_time` as it is written to each backend.
+//! Writing `recycle_time` to each backend.
 
 use chrono::NaiveDateTime;
 use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
@@ -8,8 +8,8 @@ use diesel::sql_types::{Nullable, Timestamp};
 
 /// A wall-clock time to insert.
 ///
-/// Diesel binds every time to MySQL as a TIMESTAMP, which knows only 1970 to 2106: MariaDB would store NULL for what lies
-/// beyond. A cast makes it the DATETIME that the column is.
+/// Diesel binds every time on MySQL as a TIMESTAMP, whose range is 1970 to 2106. MariaDB would store NULL for a time outside.
+/// So the time is bound as text and cast to DATETIME, the type of the column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, QueryId)]
 pub(crate) struct WallClock(pub(crate) Option<NaiveDateTime>);
 

@@ -1,4 +1,4 @@
-//! What people say to a run while it goes: `purge_run_control`.
+//! Operator commands to a run in progress: the table `purge_run_control`. The run reads it before each chunk.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -8,12 +8,12 @@ use crate::model::run::RunState;
 use crate::store::db::schema::{purge_run, purge_run_control};
 use crate::store::db::{AnyConnection, StoreError, write_transaction};
 
-/// What a person wants of a run.
+/// A command to hold or stop a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// Hold between two chunks until further notice.
+    /// Wait before the next chunk until the run is resumed.
     Pause,
-    /// End between two chunks.
+    /// Stop before the next chunk.
     Cancel,
 }
 
@@ -30,18 +30,18 @@ impl Wanted {
     }
 }
 
-/// The newest word on a run.
+/// The current commands to a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RunControl {
-    /// `None`: go on.
+    /// `None`: continue.
     pub wanted: Option<Wanted>,
-    /// Everything that was changed about its pace.
+    /// All changes of its pace, combined.
     pub pace: PaceChange,
-    /// Who spoke last.
+    /// Who gave the last command. Empty if there was none.
     pub actor: String,
 }
 
-/// What was said to a run, if anything.
+/// Reads the commands to a run.
 ///
 /// # Errors
 /// The database's.
@@ -57,7 +57,7 @@ pub fn read(conn: &mut AnyConnection, run_id: i64) -> Result<RunControl, StoreEr
     Ok(RunControl { wanted: wanted.as_deref().and_then(Wanted::from_column), pace, actor })
 }
 
-/// Forgets what was wanted of a run that has ended since: it is to go on now. Changes of its pace stay.
+/// Clears the command that stopped a run, so that the run can be resumed. Changes of its pace remain.
 ///
 /// # Errors
 /// The database's.
@@ -67,7 +67,8 @@ pub(crate) fn clear_request(conn: &mut AnyConnection, run_id: i64) -> Result<(),
     Ok(())
 }
 
-/// Says something to a run. A change of pace adds to those before.
+/// Replaces the commands to a run. `change` computes the new ones from the current ones, so that it can keep earlier changes
+/// of the pace.
 ///
 /// # Errors
 /// The database's.

@@ -1,7 +1,7 @@
-//! Leases: two sweeps do not work on one campaign.
+//! Leases: they prevent two sweeps from working on the same campaign.
 //!
-//! A lease is as alive as the run that has it: when that run has ended, or its process has stopped reporting, the next sweep
-//! takes the lease over.
+//! A lease is valid as long as its run is alive. When that run has ended, or its process has stopped writing heartbeats, the
+//! next sweep takes over the lease.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -17,28 +17,29 @@ use crate::store::ledger;
 use crate::store::ledger::runs;
 use crate::store::ledger::runs::DEAD_AFTER;
 
-/// What became of the wish for a lease.
+/// The result of trying to take a lease.
 #[derive(Debug)]
 pub(crate) enum Lease {
-    /// It is ours.
+    /// The run has the lease now.
     Taken,
-    /// This run is at work on the campaign.
+    /// Another run has the lease.
     HeldBy(Box<Run>),
 }
 
-/// Takes the lease of a campaign for a run; taking it twice is the same as once.
+/// Takes the lease of a campaign for a run. Idempotent.
 pub(crate) fn take(
     conn: &mut AnyConnection,
     campaign: CampaignId,
     run_id: i64,
     now: NaiveDateTime,
 ) -> Result<Lease, StoreError> {
-    // Where the clock has stepped forward, this run itself would look dead.
+    // If the clock has jumped forward, `interrupt_dead` would interrupt this run too. A fresh heartbeat prevents that.
     ledger::beat(conn, run_id, now)?;
-    // A holder that is only asleep finds out with its next chunk that it has lost the run.
+    // A process that was only suspended notices with its next chunk that it has lost the run (`StoreError::RunLost`), and
+    // rolls that chunk back.
     runs::interrupt_dead(conn, now)?;
     match try_take(conn, campaign, run_id, now) {
-        // Where there was no row to lock, another sweep has put its own there meanwhile.
+        // There was no row to lock, and another sweep inserted one at the same time. Now there is a row to lock.
         Err(StoreError::Database(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _))) => {
             try_take(conn, campaign, run_id, now)
         }
@@ -71,19 +72,19 @@ fn try_take(
     })
 }
 
-/// Whether a process works on a run, as far as its heartbeat tells.
+/// Whether a process works on a run, judged by the run's heartbeat.
 pub(crate) fn is_alive(holder: &Run, now: NaiveDateTime) -> bool {
     holder.state.is_active() && holder.heartbeat_at >= now - DEAD_AFTER
 }
 
-/// Gives back a lease.
+/// Releases a lease.
 pub(crate) fn release(conn: &mut AnyConnection, campaign: CampaignId, run_id: i64) -> Result<(), StoreError> {
     let mine = campaign_lease::campaign_id.eq(campaign.get()).and(campaign_lease::run_id.eq(run_id));
     diesel::delete(campaign_lease::table.filter(mine)).execute(conn)?;
     Ok(())
 }
 
-/// Reads who has the lease, and keeps it from changing until the transaction ends.
+/// Reads which run has the lease, and locks the row until the transaction ends. On SQLite the write transaction is the lock.
 fn lock(conn: &mut AnyConnection, campaign: CampaignId) -> Result<Option<i64>, StoreError> {
     #[derive(QueryableByName)]
     struct Holder {

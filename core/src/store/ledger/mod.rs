@@ -1,4 +1,4 @@
-//! The ledger: `purge_run` and the tables that belong to it.
+//! The ledger: the table `purge_run` and its related tables record every run.
 
 pub mod controls;
 pub(crate) mod leases;

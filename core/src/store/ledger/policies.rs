@@ -1,4 +1,4 @@
-//! What the ledger knows about policies.
+//! Queries of the ledger about policies.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -9,7 +9,7 @@ use crate::store::db::schema::{purge_run, purge_run_campaign};
 use crate::store::db::{AnyConnection, StoreError};
 use crate::store::ledger::runs::DEAD_AFTER;
 
-/// The key of the newest firing of a policy: of its runs that a schedule began, the last one.
+/// The key of the newest firing of a policy: that of its newest run that a schedule started.
 ///
 /// # Errors
 /// The database's.
@@ -24,7 +24,7 @@ pub fn newest_key(conn: &mut AnyConnection, policy: &str) -> Result<Option<Strin
     Ok(newest.flatten())
 }
 
-/// The runs of schedules whose process died, oldest first, each with its policy.
+/// The runs that a schedule started and whose process died, oldest first, each with its policy.
 ///
 /// # Errors
 /// The database's.
@@ -38,7 +38,7 @@ pub fn interrupted(conn: &mut AnyConnection) -> Result<Vec<(i64, String)>, Store
     Ok(found.into_iter().filter_map(|(id, policy)| Some((id, policy?))).collect())
 }
 
-/// A run that a live process works on, and that is not yet done with one of these campaigns.
+/// A run in progress that has not finished one of these campaigns.
 ///
 /// # Errors
 /// The database's.
@@ -55,7 +55,7 @@ pub fn at_work_on(conn: &mut AnyConnection, targets: &[Target], now: NaiveDateTi
     Ok(busy.into_iter().find(|(_, campaign)| is_target(*campaign)).map(|(run, _)| run))
 }
 
-/// The campaigns of a run that it has not come to the end of.
+/// The campaigns that a run has not finished.
 ///
 /// # Errors
 /// The database's, or a row that no version of Callsweep writes.
@@ -83,10 +83,10 @@ pub fn last_success(conn: &mut AnyConnection, policy: &str) -> Result<Option<Nai
     Ok(newest.flatten())
 }
 
-/// A run of a policy, in short.
+/// A summary of a run of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyRun {
-    /// How it stands.
+    /// Its state.
     pub state: RunState,
     /// When it began.
     pub started_at: NaiveDateTime,

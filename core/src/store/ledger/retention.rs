@@ -1,4 +1,4 @@
-//! Ledger rows whose retention ends: old, ended, and without history.
+//! Deletes ledger rows whose retention has ended: rows of old, ended runs without remaining history.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -8,18 +8,18 @@ use crate::store::db::schema::{purge_run, purge_run_campaign, purge_run_control}
 use crate::store::db::statement::rows;
 use crate::store::db::{AnyConnection, StoreError, write_transaction};
 
-/// A stretch of the ledger, by id.
+/// A range of ledger rows: ids above `after`, up to and including `upto`.
 pub(crate) struct LedgerRange {
     after: i64,
     pub(crate) upto: i64,
 }
 
-/// Rows of the ledger that one statement looks at.
+/// The most ledger rows that one statement reads.
 const WINDOW: i64 = 1_000;
 
-/// The next stretch of the ledger. `None`: it ended.
+/// The next range of ledger rows. `None`: there are no more.
 pub(crate) fn next_range(conn: &mut AnyConnection, after: Option<i64>) -> Result<Option<LedgerRange>, StoreError> {
-    // Ids begin above 0.
+    // The id generator returns positive ids only.
     let after = after.unwrap_or(0);
     let ids: Vec<i64> = purge_run::table
         .filter(purge_run::id.gt(after))
@@ -30,7 +30,8 @@ pub(crate) fn next_range(conn: &mut AnyConnection, after: Option<i64>) -> Result
     Ok(ids.last().map(|upto| LedgerRange { after, upto: *upto }))
 }
 
-/// The rows of a stretch that ended before a time: all of them have had their history pruned or restored, or will have.
+/// Counts the rows of a range whose runs ended before a time. It is an upper bound for a preview: `end` keeps the rows of
+/// runs that still have history.
 pub(crate) fn count(conn: &mut AnyConnection, range: &LedgerRange, before: NaiveDateTime) -> Result<i64, StoreError> {
     let old = purge_run::id
         .gt(range.after)
@@ -40,8 +41,8 @@ pub(crate) fn count(conn: &mut AnyConnection, range: &LedgerRange, before: Naive
     Ok(purge_run::table.filter(old).count().get_result(conn)?)
 }
 
-/// Deletes the rows of a stretch that ended before a time and have no history left, with what belongs to them. One
-/// transaction.
+/// Deletes the rows of a range whose runs ended before a time and have no history left, and their rows in related tables,
+/// in one transaction.
 pub(crate) fn end(conn: &mut AnyConnection, range: &LedgerRange, before: NaiveDateTime) -> Result<i64, StoreError> {
     write_transaction(conn, |conn| {
         let old = purge_run::id
@@ -53,7 +54,7 @@ pub(crate) fn end(conn: &mut AnyConnection, range: &LedgerRange, before: NaiveDa
         let found: Vec<i64> = purge_run::table.filter(old).select(purge_run::id).load(conn)?;
         let mut ended = Vec::new();
         for id in found {
-            // Asked again as it goes: somebody may have resumed it since.
+            // The conditions are checked again by the DELETE: the run may have been resumed since the SELECT.
             let still = purge_run::id
                 .eq(id)
                 .and(purge_run::heartbeat_at.lt(before))

@@ -1,4 +1,4 @@
-//! The rows of the ledger's two tables.
+//! The rows of `purge_run` and `purge_run_campaign`.
 
 use chrono::NaiveDateTime;
 use diesel::backend::Backend;
@@ -18,7 +18,7 @@ use crate::store::db::StoreError;
 use crate::store::db::schema::{purge_run, purge_run_campaign};
 use crate::store::ledger::owner;
 
-/// Where a run comes from.
+/// What is known about a run of any kind before it begins.
 pub(crate) struct Origin<'a> {
     pub(crate) kind: RunKind,
     pub(crate) policy: Option<String>,
@@ -72,7 +72,7 @@ pub(crate) struct RunRow {
 }
 
 impl RunRow {
-    /// The row of a run that has not removed anything yet.
+    /// The row of a new sweep or request.
     pub(crate) fn new(id: i64, run: &NewRun, now: NaiveDateTime) -> Result<Self, StoreError> {
         let criteria = serde_json::to_string(&run.criteria)
             .map_err(|error| StoreError::Unreadable(format!("the run's criteria: {error}")))?;
@@ -88,7 +88,7 @@ impl RunRow {
         })
     }
 
-    /// The row of a run of any kind, as it begins.
+    /// The row of a new run of any kind.
     pub(crate) fn opened(id: i64, origin: Origin<'_>, now: NaiveDateTime) -> Self {
         let Origin { kind, policy, actor, targets, criteria, archive_history } = origin;
         let one = if let [one] = targets[..] { Some(one) } else { None };
@@ -134,17 +134,17 @@ impl RunRow {
         }
     }
 
-    /// Whether another run could have a key of this one.
+    /// Whether the run has a unique key.
     pub(crate) fn has_key(&self) -> bool {
         self.request_key.is_some() || self.idempotency_key.is_some()
     }
 
-    /// The run id under which numbers go to history, when they do.
+    /// The run id for archived numbers. `None`: the run deletes without archiving.
     pub(crate) fn archive_into(&self) -> Option<i64> {
         self.archive_history.then_some(self.id)
     }
 
-    /// Ends the run.
+    /// Sets the columns that describe the end of the run.
     pub(crate) fn end(&mut self, end: RunEnd, now: NaiveDateTime) {
         let RunEnd { state, outcome, stop_reason, error, result_code } = end;
         self.state = state;
@@ -158,27 +158,27 @@ impl RunRow {
     }
 }
 
-/// How a run ended, as its row says it.
+/// The columns that describe the end of a run.
 pub(crate) struct RunEnd {
     pub(crate) state: RunState,
     pub(crate) outcome: OutcomeCode,
     /// For people: why it stopped or was refused.
     pub(crate) stop_reason: Option<String>,
-    /// For people: the error that it failed by.
+    /// For people: the error that ended it.
     pub(crate) error: Option<String>,
     pub(crate) result_code: Option<ResultCode>,
 }
 
-/// The length of the columns `stop_reason` and `throttled_by`.
+/// The length of the columns `stop_reason` and `throttled_by`, in characters.
 const STOP_REASON_MAX_CHARS: usize = 255;
 
-/// A reason that fits its column.
+/// Truncates a reason to the length of its column.
 pub(crate) fn fit_stop_reason(reason: &str) -> String {
     reason.chars().take(STOP_REASON_MAX_CHARS).collect()
 }
 
-/// The column `purge_run.vdn_id`. `None`, a run over several VDNs or over history of any, is 0 there: version 0.1.0 wrote it
-/// so, and the column takes no NULL.
+/// The column `purge_run.vdn_id`. It stores `None` (a run over several VDNs, or a prune) as 0: version 0.1.0 did so, and the
+/// column is NOT NULL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Integer)]
 pub(crate) struct RunVdn(pub(crate) Option<VdnId>);
@@ -238,7 +238,7 @@ pub(crate) struct CampaignRow {
 }
 
 impl CampaignRow {
-    /// The campaign that it is about.
+    /// The row's campaign.
     pub(crate) fn target(&self) -> Target {
         Target { vdn_id: self.vdn_id, campaign_id: self.campaign_id }
     }

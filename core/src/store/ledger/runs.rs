@@ -1,4 +1,4 @@
-//! The ledger, read back, and what others than a run's owner may write into it.
+//! Queries of the ledger, and the updates that processes other than a run's owner may make.
 
 use chrono::{NaiveDateTime, TimeDelta};
 use diesel::prelude::*;
@@ -10,10 +10,10 @@ use crate::store::db::schema::{purge_run, purge_run_campaign};
 use crate::store::db::{AnyConnection, StoreError};
 use crate::store::ledger::{CampaignRow, RunRow, owner};
 
-/// A run whose process has not said for so long that it is alive is taken for dead.
+/// A run without a heartbeat for this long is considered dead: three missed heartbeats.
 pub const DEAD_AFTER: TimeDelta = TimeDelta::seconds(30);
 
-/// Which runs to list.
+/// Selects the runs to list.
 #[derive(Debug, Clone)]
 pub struct RunFilter {
     /// Of this kind.
@@ -26,11 +26,11 @@ pub struct RunFilter {
     pub campaign: Option<CampaignId>,
     /// In this state.
     pub state: Option<RunState>,
-    /// By an actor whose name begins so.
+    /// By an actor whose name begins with this.
     pub actor: Option<String>,
     /// That began at this time or later, UTC.
     pub since: Option<NaiveDateTime>,
-    /// So many at most.
+    /// The most runs to return.
     pub limit: u32,
 }
 
@@ -75,8 +75,8 @@ pub fn find_by_idempotency_key(conn: &mut AnyConnection, key: &str) -> Result<Op
 /// # Errors
 /// The database's.
 pub fn list(conn: &mut AnyConnection, filter: &RunFilter) -> Result<Vec<Run>, StoreError> {
-    // What is not asked for compares with everything, so that one query serves all. A missing campaign or policy is
-    // NULL and would drop out of a comparison, hence the two lists.
+    // A missing filter becomes a condition that is always true, so that one query serves all combinations. That does not
+    // work for campaign and policy: these columns may be NULL, and NULL fails every comparison.
     let (vdn_from, vdn_upto) = filter.vdn.map_or((i32::MIN, i32::MAX), |vdn| (vdn.get(), vdn.get()));
     let kinds = match filter.kind {
         Some(kind) => vec![kind],
@@ -104,10 +104,10 @@ pub fn list(conn: &mut AnyConnection, filter: &RunFilter) -> Result<Vec<Run>, St
     rows.into_iter().map(Run::try_from).collect()
 }
 
-/// Not the backslash: MariaDB reads that in a literal itself.
+/// Not the backslash, which MariaDB interprets in string literals.
 const ESCAPE: char = '!';
 
-/// A text that LIKE takes as it is.
+/// Escapes a text for LIKE.
 fn escaped(text: &str) -> String {
     let special = |c: &char| ['%', '_', ESCAPE].contains(c);
     text.chars().flat_map(|c| special(&c).then_some(ESCAPE).into_iter().chain([c])).collect()
@@ -144,7 +144,7 @@ pub fn as_seen_at(now: NaiveDateTime, run: Run) -> Run {
     }
 }
 
-/// Writes down that runs whose process died are interrupted. Says how many there were.
+/// Marks runs whose process has died as interrupted. Returns how many there were.
 ///
 /// # Errors
 /// The database's.
@@ -159,7 +159,8 @@ pub fn interrupt_dead(conn: &mut AnyConnection, now: NaiveDateTime) -> Result<us
     Ok(diesel::update(purge_run::table.filter(dead)).set(interrupted).execute(conn)?)
 }
 
-/// Makes this process the owner of a run that is not and the run active. `None` when somebody was faster.
+/// Makes this process the owner of a run that is not active, and the run active. The update requires the row to be as it was
+/// read. `None`: another process has changed it.
 pub(crate) fn take_over(
     conn: &mut AnyConnection,
     found: &RunRow,

@@ -1,4 +1,7 @@
-//! The choice of a way through a campaign: which index leads.
+//! Scan planning: chooses the index along which a run scans a campaign.
+//!
+//! The program chooses, not the planner of the database: all chunks of a run must use the same index, because its cursor is
+//! only valid for that index.
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -10,37 +13,39 @@ use crate::store::db::statement::Statement;
 use crate::store::db::{AnyConnection, StoreError};
 use crate::store::scan::predicate;
 
-/// A window over the primary key looks at this many rows at most for each that a chunk may hold. Where less than
-/// one row in this many matches, the recycle_time index leads instead.
+/// A window over the primary key reads at most this many rows per number that a chunk may hold. If fewer than one row in
+/// this many matches, the recycle_time index is scanned instead.
 pub(crate) const SCAN_FACTOR: i64 = 20;
 
-/// Fewer matches than this are not worth an estimate: the recycle_time index serves them in no time.
+/// With fewer matches than this the recycle_time index is used without an estimate: reading them along it is cheap.
 const FEW: i64 = 20_000;
 
-/// Matches are counted up to this many for the estimate: some 20 ms.
+/// The estimate counts at most this many matches, which takes about 20 ms.
 const MANY: i64 = 200_000;
 
-/// Rows at either end of the campaign that are looked at first: 250 matches among them are as dense as it takes.
+/// How many rows at each end of the campaign are sampled first. The campaign counts as dense if one row in [`SCAN_FACTOR`]
+/// matches, so 250 of these.
 const END: i64 = 5_000;
 
-/// The way through a campaign, and what to expect on it.
+/// The index to scan in a campaign, and the expected number of matches.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ScanPlan {
     pub(crate) walk: Walk,
-    /// Rows of the leading index for each that matches. 1 where nothing is known.
+    /// Rows of the index per match. 1 if it was not estimated.
     pub(crate) rows_per_match: i64,
-    /// So few matches that they are not worth a connection more.
+    /// Whether there are so few matches that additional connections do not pay off.
     pub(crate) few: bool,
 }
 
 impl ScanPlan {
-    /// Along a walk of which nothing more is known.
+    /// A plan without an estimate.
     pub(crate) fn on(walk: Walk) -> Self {
         Self { walk, rows_per_match: 1, few: false }
     }
 }
 
-/// Chooses the walk. A filter on one value leads by its own index; a recycle filter by the share that it matches.
+/// Chooses the index. A filter on an exact value uses the index of that column. For a recycle filter it depends on the share
+/// of the campaign that matches.
 pub(crate) fn choose(
     conn: &mut AnyConnection,
     campaign: CampaignId,
@@ -55,8 +60,8 @@ pub(crate) fn choose(
     if count(conn, matching(), FEW)? < FEW {
         return Ok(ScanPlan { few: true, ..ScanPlan::on(Walk::RecycleTime) });
     }
-    // Ids follow the time of import, and so may recycle times. Where both ends are dense the middle is taken to be: to
-    // count it all would cost as much as to move a part of it.
+    // Ids increase with the time of import, and so may recycle times: one end of the campaign may match much better than the
+    // other. If both ends are dense, the middle is assumed to be. Counting all of it would cost as much as removing a part.
     let ends =
         [ratio_at(conn, campaign, criteria, " ORDER BY id")?, ratio_at(conn, campaign, criteria, " ORDER BY id DESC")?];
     let rows_per_match = ends.into_iter().max().unwrap_or(i64::MAX);
@@ -68,7 +73,7 @@ pub(crate) fn choose(
     Ok(ScanPlan::on(if sparse { Walk::RecycleTime } else { Walk::PrimaryKey }))
 }
 
-/// Rows for each match at one end of the campaign.
+/// Rows per match at one end of the campaign.
 fn ratio_at(
     conn: &mut AnyConnection,
     campaign: CampaignId,

@@ -1,4 +1,4 @@
-//! Which numbers a run looks at, in which order, and how many at a time.
+//! Scans: which numbers of a campaign a run reads, along which index, and how many at a time.
 
 pub(crate) mod choose;
 mod pages;

@@ -1,15 +1,16 @@
-//! Where on the disk the rows of a window lie: PostgreSQL reads pages in their order faster than rows by an index.
+//! The heap pages of a window's rows: PostgreSQL reads adjacent pages sequentially faster than rows through an index.
 //!
-//! A row that another program changes goes elsewhere. So pages lead to rows, and never say which rows are meant.
+//! An UPDATE by another program moves a row to another page. So pages only speed up a statement; which rows it selects is
+//! always decided by the filter, and the rest of the window is read through the index afterwards.
 
 use crate::store::db::Backend;
 use crate::store::db::statement::Statement;
 
-/// Where a window has fewer rows than this in a page, the index is as fast. With 48 rows in a page, all of the window, the
-/// pages were read in 0.7 of the time that the index took; where every other row was another campaign's, in 1.3 of it.
+/// The fewest rows per page for which pages are used. Measured with 48 rows per page: if all rows belong to the window, pages
+/// take 0.7 of the time of the index; if every other row belongs to another campaign, they take 1.3 of it.
 const ROWS_IN_A_PAGE: i64 = 32;
 
-/// A stretch of PostgreSQL's heap.
+/// A range of PostgreSQL heap pages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pages {
     first: i64,
@@ -17,7 +18,7 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// What stands for the place of a row, and the first and last page of a group as columns. Without pages, NULL.
+    /// The SQL expression for the location of a row, and for the first and last page of a group. NULL on other backends.
     pub(crate) fn sql(backend: Backend) -> (&'static str, &'static str) {
         match backend {
             Backend::Postgres => (
@@ -29,13 +30,13 @@ impl Pages {
         }
     }
 
-    /// The pages from the first to the last, if it is worth it to read them whole for so many rows.
+    /// The pages from `first` to `last`, if reading all of them is faster for this many rows.
     pub(crate) fn of(first: Option<i64>, last: Option<i64>, rows: i64) -> Option<Self> {
         let (first, last) = (first?, last?);
         ((last - first + 1).saturating_mul(ROWS_IN_A_PAGE) <= rows).then_some(Self { first, last })
     }
 
-    /// ` AND …` for rows that lie there.
+    /// Appends ` AND …` for rows in these pages.
     pub(crate) fn restrict(self, statement: Statement) -> Statement {
         let begin_of = |page: i64| format!("({page},0)");
         let statement = statement.sql(" AND ctid >= CAST(").text(&begin_of(self.first)).sql(" AS TID)");

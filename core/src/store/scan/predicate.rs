@@ -1,12 +1,12 @@
-//! The predicate of the criteria. Preview, count, copy and delete all use this one text; [`one_of`] is the same for
-//! several requests at once.
+//! The criteria as SQL. Preview, count, copy and delete all use the same condition; [`one_of`] is its variant for several
+//! requests at once.
 
 use crate::model::criteria::{CALENDAR, Criteria, Recycle};
 use crate::model::walk::Walk;
 use crate::store::db::Backend;
 use crate::store::db::statement::Statement;
 
-/// ` AND …` for every filter. A text matches byte for byte, whatever the column's collation is.
+/// Appends ` AND …` for every filter. A text matches byte for byte, whatever the column's collation is.
 pub(crate) fn criteria(mut statement: Statement, criteria: &Criteria, backend: Backend) -> Statement {
     for walk in [Walk::SessionId, Walk::Called, Walk::CustomField, Walk::RecycleTime] {
         statement = leading(statement, criteria, walk, backend);
@@ -17,8 +17,8 @@ pub(crate) fn criteria(mut statement: Statement, criteria: &Criteria, backend: B
     statement
 }
 
-/// ` AND …` for the filter by which a walk leads, where the criteria have it: in the form that an index serves. By the
-/// collation of a column it may select more than the filter does.
+/// Appends ` AND …` for the filter on the columns of the scanned index, if the criteria have one, in the form that the index
+/// supports. Under the collation of the column it may select more numbers than the filter.
 pub(crate) fn leading(statement: Statement, criteria: &Criteria, walk: Walk, backend: Backend) -> Statement {
     if let Some((column, value)) = text(criteria, walk) {
         return statement.sql(" AND ").sql(column).sql(" = ").text(value);
@@ -32,7 +32,7 @@ pub(crate) fn leading(statement: Statement, criteria: &Criteria, walk: Walk, bac
     }
 }
 
-/// A filter that a number passes by one of its values, and no other filter beside it.
+/// The column of criteria that consist of a single filter on an exact value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum ByValue {
     SessionId,
@@ -40,7 +40,8 @@ pub(crate) enum ByValue {
 }
 
 impl ByValue {
-    /// The filter and its value, where the criteria are that alone. A customField names a batch.
+    /// The column and value, if the criteria are a single filter on an exact value. Not for customField, which selects many
+    /// numbers.
     pub(crate) fn of(criteria: &Criteria) -> Option<(Self, &str)> {
         match (criteria.session_id(), criteria.called(), criteria.custom_field(), criteria.recycle()) {
             (Some(session_id), None, None, None) => Some((Self::SessionId, session_id.as_str())),
@@ -56,7 +57,7 @@ impl ByValue {
         }
     }
 
-    /// The walk that goes by the same index.
+    /// The scan of the same index.
     pub(crate) fn walk(self) -> Walk {
         match self {
             Self::SessionId => Walk::SessionId,
@@ -65,14 +66,14 @@ impl ByValue {
     }
 }
 
-/// ` AND …` for numbers that pass the filter by any of the values; by the collation of the column there may be more, which
-/// the caller tells by their value.
+/// Appends ` AND …` for numbers with any of the values. Under the collation of the column it may select more numbers; the
+/// caller must compare their values.
 pub(crate) fn one_of(statement: Statement, by: ByValue, values: &[&str]) -> Statement {
     let column = statement.sql(" AND ").sql(by.column()).sql(" IN (");
     column.list(values, |list, value| list.text(value)).sql(")")
 }
 
-/// The column of a walk and the text that the criteria ask for.
+/// The column of a scanned index, and the value that the criteria require.
 fn text(criteria: &Criteria, walk: Walk) -> Option<(&'static str, &str)> {
     match walk {
         Walk::SessionId => criteria.session_id().map(|value| ("session_id", value.as_str())),
@@ -82,7 +83,8 @@ fn text(criteria: &Criteria, walk: Walk) -> Option<(&'static str, &str)> {
     }
 }
 
-/// ` AND` the column's bytes are those of the value. No index serves it: it goes with an equality that one does.
+/// Appends ` AND …`, which compares the bytes of the column with those of the value. No index supports this, so it must be
+/// combined with an equality that an index supports.
 fn identical(statement: Statement, column: &'static str, value: &str, backend: Backend) -> Statement {
     match backend {
         Backend::Sqlite => statement.sql(" AND ").sql(column).sql(" COLLATE BINARY = ").text(value),

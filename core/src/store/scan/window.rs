@@ -1,7 +1,7 @@
-//! Windows: where one chunk of a walk ends and the next begins.
+//! Windows: the range of a scan that one chunk processes.
 //!
-//! A window is found without locks and may be stale by the time it is removed; what is removed is decided again,
-//! under lock, in the chunk's transaction.
+//! A window is found without locks, so its counts may be outdated when it is removed. Which numbers are removed is decided
+//! again under locks, in the chunk's transaction.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -17,24 +17,24 @@ use crate::store::db::{AnyConnection, Backend, StoreError};
 use crate::store::scan::pages::Pages;
 use crate::store::scan::predicate;
 
-/// A stretch of a walk that one transaction deals with.
+/// The range of a scan that one transaction processes: positions behind `after`, up to and including `upto`.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
     pub(crate) after: Option<Position>,
     pub(crate) upto: Position,
-    /// How many numbers may go in it. More, if others came meanwhile, are left to another window.
+    /// The most numbers that the chunk may remove. If more were inserted meanwhile, the chunk is rolled back.
     pub(crate) most: i64,
-    /// How many of the numbers that matched when it was found no rule barred.
+    /// Matching numbers that no rule barred when the window was found.
     pub(crate) removable: i64,
-    /// How many of the numbers that matched when it was found a rule barred.
+    /// Matching numbers that a rule barred when the window was found.
     pub(crate) barred: Barred,
-    /// Whether the walk ends here.
+    /// Whether the scan ends with this window.
     pub(crate) last: bool,
-    /// Where those lie that may go, if they lie close together.
+    /// The heap pages of the removable numbers, if they are close together.
     pub(crate) pages: Option<Pages>,
 }
 
-/// What is meant in which campaign, by which walk.
+/// What a scan selects: the campaign, the criteria, and the index to scan.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ScanScope<'a> {
     pub(crate) campaign: CampaignId,
@@ -44,7 +44,7 @@ pub(crate) struct ScanScope<'a> {
 }
 
 impl ScanScope<'_> {
-    /// The next `scan` rows of the leading index, and how many there are.
+    /// Reads the next `scan` rows of the index. Returns the window and how many rows there were.
     pub(crate) fn window(
         &self,
         conn: &mut AnyConnection,
@@ -91,7 +91,7 @@ impl ScanScope<'_> {
         Ok(Some((window, scanned)))
     }
 
-    /// ` FROM call_data` the next `scan` rows of the leading index.
+    /// Appends ` FROM call_data …`, which selects the next `scan` rows of the index.
     fn scan(&self, statement: Statement, after: Option<&Position>, scan: i64) -> Statement {
         let statement = statement.sql(" FROM call_data WHERE campaign_id = ").big_int(self.campaign.get());
         let statement = self.beyond(predicate::leading(statement, self.criteria, self.walk, self.backend), after);
@@ -99,8 +99,8 @@ impl ScanScope<'_> {
         statement.sql(order).sql(" LIMIT ").big_int(scan)
     }
 
-    /// Whether windows of this walk can be removed side by side. SQLite has one writer. InnoDB locks what lies behind a
-    /// stretch of the recycle_time index, which is the next window's.
+    /// Whether windows of this scan can be removed concurrently. SQLite allows one writer. In a scan of the recycle_time
+    /// index, InnoDB's next-key locks cover the index record behind the range, which belongs to the next window.
     pub(crate) fn can_be_shared(&self) -> bool {
         match self.backend {
             Backend::Sqlite => false,
@@ -109,13 +109,13 @@ impl ScanScope<'_> {
         }
     }
 
-    /// The stretches that a chunk takes one after the other.
+    /// The parts of a window that a chunk removes one after the other.
     ///
-    /// On PostgreSQL first what lies in the pages of the window, and then, if that is not what there was when the window was
-    /// found, the rest.
+    /// PostgreSQL: first the numbers in the pages of the window. If they are fewer than when the window was found, the rest
+    /// through the index.
     ///
-    /// InnoDB locks the row behind `id <= …` too, and that is the first one of the next window: two lanes would wait for each
-    /// other. Behind `id < …` lies a row of this window, and behind `id = …` none is looked at.
+    /// InnoDB: a statement with `id <= …` also locks the next row, the first one of the next window, so two lanes would
+    /// deadlock. With `id < …` the next row is in this window, and `id = …` locks no other row.
     pub(crate) fn parts(&self, window: &Window) -> &'static [WindowPart] {
         match (self.backend, self.walk) {
             (Backend::Mysql, Walk::PrimaryKey) => &[WindowPart::BeforeLast, WindowPart::Last],
@@ -124,7 +124,7 @@ impl ScanScope<'_> {
         }
     }
 
-    /// The numbers of a window that stay because a rule bars them, counted as they are now.
+    /// Counts the numbers of a window that a rule bars now.
     pub(crate) fn count_barred(&self, conn: &mut AnyConnection, window: &Window) -> Result<Barred, StoreError> {
         let head = "/* window::count_barred */ SELECT status, count(*) AS numbers FROM call_data WHERE ";
         let found: Vec<ByStatus> = self
@@ -140,7 +140,7 @@ impl ScanScope<'_> {
         Ok(barred)
     }
 
-    /// Some of those numbers of a window that may go, to show.
+    /// Some removable numbers of a window, for a preview.
     pub(crate) fn sample(
         &self,
         conn: &mut AnyConnection,
@@ -172,21 +172,21 @@ impl ScanScope<'_> {
         let head = head.sql(" AS oldest FROM (SELECT min(recycle_time) AS recycle_time FROM call_data WHERE ");
         let statement = self.restrict(head, window).sql(" AND status = ").small_int(REMOVABLE as i16);
         let found: Vec<Oldest> = statement.sql(") removable").load(conn)?;
-        // What is no time cannot be old.
+        // A value that is not a time is ignored.
         let oldest = found.first().and_then(|row| row.oldest.as_deref());
         Ok(oldest.and_then(|text| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").ok()))
     }
 
-    /// `campaign_id = … AND` the window `AND` the criteria: which numbers a chunk is about.
+    /// Appends `campaign_id = … AND` the window `AND` the criteria: the numbers of a chunk.
     ///
-    /// Where the primary key leads, the criteria are hidden from the planner by `IS TRUE`, which no index serves: for a
-    /// small window it would prefer the index of recycle times, read all of the filter's range in every chunk, and meet
-    /// the rows of other chunks there.
+    /// In a scan of the primary key, `(…) IS TRUE` hides the criteria from the planner, because no index supports it.
+    /// Otherwise the planner would prefer the recycle_time index for a small window. It would then read the whole range of
+    /// the filter in every chunk, and wait for rows that other chunks have locked.
     pub(crate) fn restrict(&self, statement: Statement, window: &Window) -> Statement {
         self.restrict_to(statement, window, WindowPart::Whole)
     }
 
-    /// As [`ScanScope::restrict`], to a part of the window.
+    /// As [`ScanScope::restrict`], for a part of the window.
     pub(crate) fn restrict_to(&self, statement: Statement, window: &Window, part: WindowPart) -> Statement {
         let statement = statement.sql("campaign_id = ").big_int(self.campaign.get());
         let statement = self.beyond(statement, window.after.as_ref());
@@ -215,8 +215,8 @@ impl ScanScope<'_> {
         }
     }
 
-    /// Compares (recycle_time, id) with a place, in the form whose whole index range the backend uses: PostgreSQL
-    /// and SQLite want row values, MariaDB wants them written out.
+    /// Compares (recycle_time, id) with a position, in the form for which the backend reads only the matching index range:
+    /// PostgreSQL and SQLite need a row comparison, MariaDB needs it spelled out with AND and OR.
     fn compare_pair(&self, statement: Statement, order: PairOrder, time: &str, id: i64) -> Statement {
         let (row, apart, tied) = match order {
             PairOrder::Beyond => (" AND (recycle_time, id) > (", " AND (recycle_time > ", " AND id > "),
@@ -238,8 +238,8 @@ impl ScanScope<'_> {
     }
 }
 
-/// A recycle time of the calendar in a text that compares as the time does. Other programs write texts to SQLite that
-/// Diesel cannot read, and some that another text would stand for.
+/// SQL for a recycle time as a text that sorts like the time. On SQLite the stored text itself: other programs write
+/// formats that Diesel cannot parse, and a converted text would not find the row again.
 fn time_as_text(backend: Backend) -> &'static str {
     match backend {
         Backend::Sqlite => "recycle_time",
@@ -252,11 +252,11 @@ fn time_as_text(backend: Backend) -> &'static str {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum WindowPart {
     Whole,
-    /// What of it lies in its pages.
+    /// The numbers in the window's pages.
     Pages,
-    /// Without its last id.
+    /// All but the last id.
     BeforeLast,
-    /// Its last id.
+    /// The last id.
     Last,
 }
 
@@ -304,7 +304,7 @@ struct ByStatus {
     numbers: i64,
 }
 
-/// A number to show in a preview.
+/// A number of a preview.
 #[derive(QueryableByName)]
 pub(crate) struct Sample {
     #[diesel(sql_type = Text)]

@@ -14,7 +14,7 @@ use crate::store::db::schema::campaign;
 use crate::store::db::statement::Statement;
 use crate::store::db::{AnyConnection, Backend, StoreError};
 
-/// The campaign with this id, when it belongs to this VDN.
+/// The campaign with this id in this VDN.
 ///
 /// # Errors
 /// The database's.
@@ -42,7 +42,7 @@ pub fn find_by_name(conn: &mut AnyConnection, vdn: VdnId, name: &str) -> Result<
     Ok(found.filter(|campaign| campaign.name == name))
 }
 
-/// The campaigns of a VDN, or all, by id.
+/// The campaigns of a VDN, or of all VDNs, by id.
 ///
 /// # Errors
 /// The database's.
@@ -55,10 +55,10 @@ pub fn list(conn: &mut AnyConnection, vdn: Option<VdnId>) -> Result<Vec<Campaign
     rows.into_iter().map(from_row).collect()
 }
 
-/// Adds a campaign.
+/// Creates a campaign.
 ///
 /// # Errors
-/// The database's: among them a name that the VDN already has.
+/// The database's, such as a name that the VDN already has.
 pub fn create(conn: &mut AnyConnection, new: &Campaign, now: NaiveDateTime) -> Result<(), StoreError> {
     diesel::insert_into(campaign::table)
         .values((
@@ -73,7 +73,7 @@ pub fn create(conn: &mut AnyConnection, new: &Campaign, now: NaiveDateTime) -> R
     Ok(())
 }
 
-/// Puts a campaign into a state, as the dialler does.
+/// Sets the status of a campaign, as the dialler does.
 ///
 /// # Errors
 /// The database's.
@@ -89,14 +89,14 @@ pub fn set_status(
     Ok(())
 }
 
-/// A campaign that the transaction has locked, and the columns that it moves.
+/// The campaign that the transaction has locked, and the columns that archiving copies.
 pub(crate) struct LockedCampaign {
     pub(crate) status: CampaignStatus,
     pub(crate) columns: Arc<Columns>,
 }
 
-/// Reads a campaign's state and keeps it from changing until the transaction ends, as it keeps the columns of the tables.
-/// `None` when the campaign is gone.
+/// Locks a campaign in share mode and reads its status, which then cannot change until the transaction ends; nor can the
+/// columns of the tables. `None`: the campaign does not exist.
 ///
 /// # Errors
 /// [`StoreError::UnsafeTable`]: numbers could be lost in a table. Or the database's.
@@ -114,7 +114,7 @@ pub(crate) fn lock(
     }
     let backend = conn.backend();
     let lock = match backend {
-        // The transaction began by taking the only write lock there is.
+        // The transaction already has the only write lock.
         Backend::Sqlite => "",
         Backend::Postgres => " FOR SHARE",
         Backend::Mysql => " LOCK IN SHARE MODE",
@@ -142,19 +142,19 @@ fn from_row((id, vdn_id, name, status): Row) -> Result<Campaign, StoreError> {
     })
 }
 
-/// Numbers of a campaign, counted up to a bound.
+/// The numbers of a campaign, counted up to a bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CampaignNumbers {
     /// Waiting for a call.
     pub waiting: i64,
-    /// Loaded by the dialler, or on a call.
+    /// Loaded by the dialler, or their call is ongoing.
     pub in_use: i64,
-    /// Failed for good, or succeeded.
+    /// Their call is completed: finally failed, or succeeded.
     pub completed: i64,
-    /// In a status that Callsweep does not know.
+    /// With a status that Callsweep does not know.
     pub other: i64,
-    /// Of those that wait: with a recycle time that is over.
+    /// Those of the waiting ones whose recycle time has passed.
     pub due: i64,
     /// In `call_data_history`.
     pub history: i64,
@@ -162,8 +162,8 @@ pub struct CampaignNumbers {
     pub is_bounded: bool,
 }
 
-/// Counts the numbers of a campaign by status, at most `bound` in `call_data` and as many in history. `now`: the wall
-/// clock of recycle times.
+/// Counts the numbers of a campaign by status, at most `bound` in `call_data` and `bound` in history. `now`: the wall-clock
+/// time to compare recycle times with.
 ///
 /// # Errors
 /// The database's.

@@ -1,4 +1,4 @@
-//! One chunk: the transaction that removes numbers and accounts for them.
+//! A chunk: the transaction that removes the numbers of a window and records them in the ledger.
 
 use std::ops::ControlFlow;
 
@@ -16,21 +16,21 @@ use crate::store::scan::window::{ScanScope, Window, WindowPart};
 use crate::store::tables::campaigns;
 use crate::store::tables::moving::{Direction, Move, Under};
 
-/// A chunk that is committed, or about to be.
+/// A chunk that is committed, or whose COMMIT is in progress.
 #[derive(Debug, Clone)]
 pub(crate) struct Removed {
     pub(crate) counts: Counts,
     pub(crate) window: Window,
-    /// The ledger's rows with the chunk in them.
+    /// The ledger's rows after the chunk.
     pub(crate) ledger: Box<LedgerState>,
 }
 
 /// Why a chunk removed nothing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum NotRemoved {
-    /// The campaign is executing by now, and the rules bar all of it.
+    /// The campaign has started to execute, and the rules bar all its numbers.
     CampaignExecuting,
-    /// The campaign is gone.
+    /// The campaign no longer exists.
     CampaignGone,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Removal<'a> {
     pub(crate) scope: ScanScope<'a>,
     pub(crate) window: &'a Window,
     pub(crate) rules: OngoingTask,
-    /// The run under which the numbers go into history, if they do.
+    /// The run id for archived numbers. `None`: numbers are deleted without archiving.
     pub(crate) archive_into: Option<i64>,
     pub(crate) now: NaiveDateTime,
     pub(crate) catalogue: &'a Catalogue,
@@ -73,7 +73,8 @@ pub(crate) fn remove(
         if deleted > window.most {
             return Err(StoreError::TooMany { most: window.most, deleted });
         }
-        // What was counted when the window was found stands, unless the numbers have changed since.
+        // The barred numbers were counted when the window was found. They are counted again only if the number of deleted rows
+        // shows that the window has changed since.
         let barred = if deleted == window.removable { window.barred } else { scope.count_barred(conn, window)? };
         let counts = Counts { matched: deleted + barred.total(), deleted, archived, barred };
         let update = account(&counts)?;
@@ -85,11 +86,11 @@ pub(crate) fn remove(
     })
 }
 
-/// Takes the removable numbers of a window out of `call_data`; into history, under the run and with the columns of
-/// `archive_into`, if given. Returns how many were deleted and archived.
+/// Removes the removable numbers of a window from `call_data`. With `archive_into` (run id, columns) they are moved to
+/// history. Returns how many were deleted and archived.
 ///
-/// Removable is decided by the statement that locks the row, on the row's newest version: what the dialler took a
-/// microsecond earlier stays.
+/// The status is checked by the same statement that locks the row, on the newest version of the row. So a number that the
+/// dialler has loaded a moment before is not removed.
 fn take(
     conn: &mut AnyConnection,
     scope: &ScanScope<'_>,

@@ -1,7 +1,7 @@
-//! The statements of a group: requests for a few numbers each that share one transaction.
+//! The statements of a group commit: small requests that share one transaction.
 //!
-//! Each statement serves all requests of a campaign, so that their number does not grow with the requests. Lists have a
-//! power of two of places, the last value repeated, so that there are few texts to prepare.
+//! Each statement serves all requests on a campaign, so that the number of statements does not grow with the number of
+//! requests. Lists of values are padded to a power of two, so that there are few different statements to prepare.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,24 +20,24 @@ use crate::store::scan::predicate;
 use crate::store::scan::predicate::ByValue;
 use crate::store::tables::moving::{Direction, Move, Under};
 
-/// A number that matches, as it was when it was locked.
+/// A matching number, as it was when it was locked.
 #[derive(Debug, Clone, QueryableByName)]
 pub(crate) struct Match {
     #[diesel(sql_type = BigInt)]
     pub(crate) id: i64,
     #[diesel(sql_type = SmallInt)]
     pub(crate) status: i16,
-    /// By which of the values.
+    /// The requested value that it matches.
     #[diesel(sql_type = Text)]
     pub(crate) value: String,
 }
 
-/// The keys that the ledger already has, of those given.
+/// Those of the given keys that are in the ledger.
 pub(crate) fn taken_request_keys(conn: &mut AnyConnection, keys: &[&str]) -> Result<HashSet<String>, StoreError> {
     taken(conn, "/* group::keys */ SELECT request_key AS taken FROM purge_run WHERE request_key IN (", keys)
 }
 
-/// The Idempotency-Keys that the ledger already has, of those given.
+/// Those of the given Idempotency-Keys that are in the ledger.
 pub(crate) fn taken_idempotency_keys(conn: &mut AnyConnection, keys: &[&str]) -> Result<HashSet<String>, StoreError> {
     let head =
         "/* group::idempotency_keys */ SELECT idempotency_key AS taken FROM purge_run WHERE idempotency_key IN (";
@@ -57,15 +57,15 @@ fn taken(conn: &mut AnyConnection, head: &'static str, keys: &[&str]) -> Result<
     Ok(rows.into_iter().map(|row| row.taken).collect())
 }
 
-/// Campaigns that the transaction has locked, and the columns that it moves.
+/// The campaigns that the transaction has locked, and the columns that archiving copies.
 pub(crate) struct LockedCampaigns {
-    /// The VDN and the state of each.
+    /// The VDN and status of each campaign.
     pub(crate) campaigns: HashMap<CampaignId, (i32, CampaignStatus)>,
     pub(crate) columns: Arc<Columns>,
 }
 
-/// Reads the VDN and the state of these campaigns, and keeps both from changing until the transaction ends, as it keeps the
-/// columns of the tables. Those that somebody else has locked are left out; `None`: none is left.
+/// Locks these campaigns in share mode and reads their VDN and status, which then cannot change until the transaction ends;
+/// nor can the columns of the tables. Campaigns that another transaction has locked are left out. `None`: none remains.
 ///
 /// # Errors
 /// [`StoreError::UnsafeTable`]: numbers could be lost in a table. Or the database's.
@@ -92,7 +92,7 @@ pub(crate) fn lock_campaigns(
     let lock = match backend {
         Backend::Sqlite => "",
         Backend::Postgres => " FOR SHARE SKIP LOCKED",
-        // MySQL has no SKIP LOCKED for this lock: there it waits.
+        // MySQL does not support SKIP LOCKED with this lock, so it waits there.
         Backend::Mysql => " LOCK IN SHARE MODE /*M!100600 SKIP LOCKED */",
     };
     let head = Statement::new("/* group::campaigns */ SELECT id, vdn_id, status");
@@ -108,8 +108,8 @@ pub(crate) fn lock_campaigns(
     Ok(Some(LockedCampaigns { campaigns: campaigns.collect(), columns }))
 }
 
-/// The numbers of a campaign with one of these values, at most so many; locked, those left out that somebody else has
-/// locked.
+/// Locks and reads the numbers of a campaign with one of these values, at most `most`. Numbers that another transaction has
+/// locked are left out.
 pub(crate) fn lock_matches(
     conn: &mut AnyConnection,
     campaign: CampaignId,
@@ -120,14 +120,14 @@ pub(crate) fn lock_matches(
     let lock = match conn.backend() {
         Backend::Sqlite => "",
         Backend::Postgres => " FOR UPDATE SKIP LOCKED",
-        // Those that are older wait.
+        // Older versions have no SKIP LOCKED and wait.
         Backend::Mysql => " FOR UPDATE /*M!100600 SKIP LOCKED */ /*!80001 SKIP LOCKED */",
     };
     Ok(matches("/* group::lock */ SELECT id, status, ", campaign, by, values, most).sql(lock).load(conn)?)
 }
 
-/// The same without locks, nobody's left out: more than were locked are somebody else's.
-pub(crate) fn look_at_matches(
+/// As [`lock_matches`], without locks. A number that is only in this result is locked by another transaction.
+pub(crate) fn read_matches(
     conn: &mut AnyConnection,
     campaign: CampaignId,
     by: ByValue,
@@ -142,8 +142,7 @@ fn matches(head: &'static str, campaign: CampaignId, by: ByValue, values: &[&str
     predicate::one_of(from.big_int(campaign.get()), by, values).sql(" LIMIT ").big_int(most)
 }
 
-/// Moves numbers of a campaign that are locked to history, each under the run that it comes with. Says how many there
-/// were.
+/// Archives locked numbers of a campaign, given as (id, run id). Returns how many were moved.
 pub(crate) fn archive(
     conn: &mut AnyConnection,
     campaign: CampaignId,
@@ -161,7 +160,7 @@ pub(crate) fn archive(
     Move { direction: Direction::Archive { run, now }, columns, which }.run(conn)
 }
 
-/// Deletes numbers of a campaign that are locked. Says how many there were.
+/// Deletes locked numbers of a campaign without archiving them. Returns how many were deleted.
 pub(crate) fn delete(conn: &mut AnyConnection, campaign: CampaignId, ids: &[i64]) -> Result<i64, StoreError> {
     if ids.is_empty() {
         return Ok(0);

@@ -1,6 +1,6 @@
-//! Rows of `call_data_history` that go again: back to `call_data`, or for good.
+//! Statements on `call_data_history`: restore rows to `call_data`, or prune them.
 //!
-//! Walked in windows over (campaign_id, id): no other index leads there.
+//! Scans use windows over (campaign_id, id), the only suitable index of the table.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -15,7 +15,7 @@ use crate::store::db::statement::{Statement, rows};
 use crate::store::db::{AnyConnection, Backend, StoreError};
 use crate::store::tables::moving::{Direction, Move};
 
-/// Which rows of a campaign's history are meant.
+/// Selects rows of a campaign's history.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HistoryScope {
     pub(crate) campaign_id: i64,
@@ -24,27 +24,27 @@ pub(crate) struct HistoryScope {
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Which {
-    /// Those that this run archived.
+    /// The rows that this run archived.
     OfRun(i64),
-    /// Those that were archived before this time.
+    /// The rows that were archived before this time.
     ArchivedBefore(NaiveDateTime),
 }
 
-/// A stretch of a campaign's history: ids above `after`, up to and including `upto`.
+/// A window of a campaign's history: ids above `after`, up to and including `upto`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HistoryWindow {
     pub(crate) after: Option<i64>,
     pub(crate) upto: i64,
-    /// Rows that were meant when it was found.
+    /// Selected rows when the window was found.
     pub(crate) rows: i64,
-    /// Whether history ends with it.
+    /// Whether the campaign's history ends with this window.
     pub(crate) last: bool,
 }
 
-/// Rows that one query looks at when few of them are meant: it reads the key, and locks nothing.
+/// The most rows that one query reads if few of them are selected. It reads only the index and takes no locks.
 const SCAN_MAX: usize = 50_000;
 
-/// Goes through a campaign's history. A window looks at more rows where few of them are meant.
+/// A scan through a campaign's history. A window reads more rows if few of them are selected.
 #[derive(Debug)]
 pub(crate) struct HistoryWalker {
     scope: HistoryScope,
@@ -54,25 +54,25 @@ pub(crate) struct HistoryWalker {
 }
 
 impl HistoryWalker {
-    /// From the first row on, in windows with at most `size` rows that are meant.
+    /// Begins at the first row. Windows contain at most `size` selected rows.
     pub(crate) fn new(scope: HistoryScope, size: NonZeroUsize) -> Self {
         Self { scope, size: size.get(), scan: size.get(), after: None }
     }
 
-    /// From now on windows have so many rows at most.
+    /// From now on windows contain at most `size` selected rows.
     pub(crate) fn resize(&mut self, size: NonZeroUsize) {
         self.size = size.get();
         self.scan = self.scan.max(self.size);
     }
 
-    /// Finds the next window. `None`: history ended.
+    /// Finds the next window. `None`: the history ended.
     pub(crate) fn window(&mut self, conn: &mut AnyConnection) -> Result<Option<HistoryWindow>, StoreError> {
         loop {
             let scan = i64::try_from(self.scan).unwrap_or(i64::MAX);
             let Some(window) = self.scope.window(conn, self.after, scan)? else { return Ok(None) };
             let found = usize::try_from(window.rows).unwrap_or(usize::MAX);
             if found > self.size && self.scan > self.size {
-                // No more rows are meant than are looked at.
+                // A window cannot contain more selected rows than it reads.
                 self.scan = self.size;
                 continue;
             }
@@ -83,7 +83,7 @@ impl HistoryWalker {
         }
     }
 
-    /// Goes on behind a window. Says whether the walk has ended.
+    /// Moves behind a window. Returns whether the scan ends there.
     pub(crate) fn advance(&mut self, window: &HistoryWindow) -> bool {
         self.after = Some(window.upto);
         window.last
@@ -91,7 +91,7 @@ impl HistoryWalker {
 }
 
 impl HistoryScope {
-    /// How many rows are meant, counted in windows.
+    /// The number of selected rows, counted in windows.
     pub(crate) fn count(&self, conn: &mut AnyConnection) -> Result<i64, StoreError> {
         let mut walker = HistoryWalker::new(*self, NonZeroUsize::MIN.saturating_add(SCAN_MAX));
         let mut rows = 0;
@@ -104,7 +104,8 @@ impl HistoryScope {
         Ok(rows)
     }
 
-    /// The next `scan` rows, and all others of the last one's id: an id that was imported again is there by several runs.
+    /// The window of the next `scan` rows. It also contains all other rows with the last id: an id that was imported again may
+    /// have been archived by several runs.
     fn window(
         &self,
         conn: &mut AnyConnection,
@@ -136,7 +137,7 @@ impl HistoryScope {
         }
     }
 
-    /// `campaign_id = … AND` the window `AND` which rows are meant.
+    /// Appends `campaign_id = … AND` the window `AND` the selection.
     fn restrict(&self, statement: Statement, window: &HistoryWindow, backend: Backend) -> Statement {
         let statement = beyond(statement.sql("campaign_id = ").big_int(self.campaign_id), window.after);
         self.meant(statement.sql(" AND id <= ").big_int(window.upto).sql(" AND "), backend)

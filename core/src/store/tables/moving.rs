@@ -1,4 +1,4 @@
-//! Moving rows between `call_data` and `call_data_history`: all of them or none, never a copy left behind.
+//! Moves rows between `call_data` and `call_data_history`: all of them or none, and never leaves a row in both tables.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -8,27 +8,27 @@ use crate::failpoint::fail_point;
 use crate::store::db::statement::{Statement, rows};
 use crate::store::db::{AnyConnection, Backend, StoreError};
 
-/// Rows on their way from one table to the other.
+/// A move of rows from one table to the other.
 pub(crate) struct Move<'a> {
     pub(crate) direction: Direction,
-    /// The columns that move, as the catalogue has them now.
+    /// The columns to copy, according to the current catalogue.
     pub(crate) columns: &'a [String],
-    /// Which rows, as the condition of a WHERE that names one campaign.
+    /// The rows to move: the condition of a WHERE clause for one campaign.
     pub(crate) which: Statement,
 }
 
 pub(crate) enum Direction {
-    /// Into history, under a run.
+    /// Into history, with a run id.
     Archive { run: Under, now: NaiveDateTime },
     /// Back out of history.
     Restore,
 }
 
-/// Under which run numbers go to history.
+/// The run id of archived numbers.
 pub(crate) enum Under {
-    /// All under this one.
+    /// The same run id for all numbers.
     Run(i64),
-    /// Each (id, run) under its own; never empty.
+    /// (id, run id) for each number. Never empty.
     ByNumber(Vec<(i64, i64)>),
 }
 
@@ -48,7 +48,7 @@ impl Under {
 }
 
 impl Move<'_> {
-    /// Moves them, inside the caller's transaction. Says how many there were.
+    /// Moves the rows inside the caller's transaction. Returns how many were moved.
     pub(crate) fn run(&self, conn: &mut AnyConnection) -> Result<i64, StoreError> {
         let (copied, deleted) = match conn.backend() {
             // One statement: what is copied is what the DELETE returns.
@@ -59,8 +59,9 @@ impl Move<'_> {
                 let moved: Moved = kept.sql(counts).get_result(conn)?;
                 (moved.copied, moved.deleted)
             }
-            // Two statements that see the same rows. SQLite has one writer. On MariaDB the copy locks each row that it
-            // reads, so none of them can leave before the delete; one that enters makes the counts differ.
+            // Two statements, which must affect the same rows. SQLite has one writer. On MariaDB the copy locks each row that
+            // it reads, so none of them can disappear before the delete. If a matching row appears in between, the counts
+            // differ and the transaction is rolled back.
             Backend::Sqlite | Backend::Mysql => {
                 let lock = if conn.backend() == Backend::Mysql { " FOR UPDATE" } else { "" };
                 let copy = self.copy(Statement::new("/* chunk::copy */ "), "").sql(self.from()).sql(" WHERE ");
@@ -101,7 +102,7 @@ impl Move<'_> {
     }
 }
 
-/// Without it PostgreSQL takes no value for a column that is GENERATED ALWAYS AS IDENTITY.
+/// Without it PostgreSQL rejects a value for a column that is GENERATED ALWAYS AS IDENTITY.
 const OVERRIDING: &str = " OVERRIDING SYSTEM VALUE";
 
 #[derive(QueryableByName)]

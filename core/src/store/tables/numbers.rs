@@ -1,4 +1,4 @@
-//! Numbers on their way in.
+//! Inserting and counting numbers.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -31,13 +31,13 @@ struct Row<'a> {
     updated_at: NaiveDateTime,
 }
 
-/// Rows of one INSERT: 12 values each, and SQLite binds 32,766 at most.
+/// Rows per INSERT. Each has 12 values, and SQLite binds at most 32,766 values per statement.
 const ROWS_PER_INSERT: usize = 1_000;
 
-/// Adds numbers to a campaign, all or none of them.
+/// Inserts numbers into a campaign in one transaction.
 ///
 /// # Errors
-/// The database's: among them an id that the campaign already has.
+/// The database's, such as an id that the campaign already has.
 pub fn insert(
     conn: &mut AnyConnection,
     campaign: CampaignId,
@@ -47,7 +47,7 @@ pub fn insert(
     insert_with(conn, campaign, None, numbers, now)
 }
 
-/// Creates the campaign `new`, if there is one, and adds the numbers, in one transaction.
+/// Creates the campaign `new`, if given, and inserts the numbers, in one transaction.
 fn insert_with(
     conn: &mut AnyConnection,
     campaign: CampaignId,
@@ -74,19 +74,19 @@ fn insert_with(
     })
 }
 
-/// Adds numbers to a campaign as [`insert`] does, and again when what failed passes by itself: another writer, a server that
-/// restarts. The ids are nobody else's, so they tell whether a COMMIT got through that had no answer.
+/// Inserts numbers into a campaign as [`insert`] does, and retries transient errors, such as another writer or a restart of
+/// the server. After a COMMIT without an answer it looks for the ids, which nobody else uses.
 ///
 /// # Errors
-/// The database's, when it has not passed within two minutes.
+/// The database's, if it is permanent or lasts longer than two minutes.
 pub fn import(store: &Store, campaign: CampaignId, numbers: &[NewNumber]) -> Result<(), StoreError> {
     import_with(store, campaign, None, numbers)
 }
 
-/// Creates a campaign with its first numbers, in one transaction, and retries as [`import`] does.
+/// Creates a campaign with its first numbers in one transaction, and retries as [`import`] does.
 ///
 /// # Errors
-/// As [`import`]; among them a name that the VDN already has.
+/// As [`import`], such as a name that the VDN already has.
 pub fn import_into_new(store: &Store, new: &Campaign, numbers: &[NewNumber]) -> Result<(), StoreError> {
     import_with(store, new.id, Some(new), numbers)
 }
@@ -99,7 +99,7 @@ fn import_with(
 ) -> Result<(), StoreError> {
     let now = store.clock().timestamp();
     let mut in_doubt = Vec::new();
-    // The ids are nobody else's, so they tell whether a COMMIT got through.
+    // Nobody else uses these ids, so they show whether the COMMIT succeeded.
     let is_committed = |conn: &mut AnyConnection, (): &()| any_is_there(conn, campaign, numbers);
     retry(store, UNTIL_RESTARTED, &mut Retries::default(), |conn| {
         commit_once(
@@ -115,7 +115,7 @@ fn import_with(
     })
 }
 
-/// Whether any of the numbers is there, or went to history meanwhile.
+/// Whether any of the numbers is in `call_data`, or in history already.
 fn any_is_there(conn: &mut AnyConnection, campaign: CampaignId, numbers: &[NewNumber]) -> Result<bool, StoreError> {
     use crate::store::db::schema::call_data_history;
     for part in numbers.chunks(ROWS_PER_INSERT) {
@@ -149,10 +149,10 @@ fn row(campaign: CampaignId, number: &NewNumber, now: NaiveDateTime) -> Row<'_> 
     }
 }
 
-/// Numbers that one query of [`count`] looks at.
+/// The most numbers that one query of [`count`] reads.
 const COUNT_WINDOW: i64 = 100_000;
 
-/// How many numbers a campaign has, counted in windows over the key.
+/// The number of numbers in a campaign, counted in windows over the primary key.
 ///
 /// # Errors
 /// The database's.
@@ -185,7 +185,7 @@ pub fn count(conn: &mut AnyConnection, campaign: CampaignId) -> Result<i64, Stor
     }
 }
 
-/// The sessionId of a number that no rule bars by its own state, if there is one.
+/// The sessionId of any number whose own status does not bar it.
 ///
 /// # Errors
 /// The database's.

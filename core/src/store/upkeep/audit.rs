@@ -1,4 +1,4 @@
-//! What `verify` reads: bounded windows, no locks.
+//! The queries of `verify`: they read bounded windows and take no locks.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
@@ -9,19 +9,19 @@ use crate::store::db::statement::Statement;
 use crate::store::db::{AnyConnection, StoreError};
 use crate::store::ledger::RunRow;
 
-/// Rows that one statement looks at.
+/// The most rows that one statement reads.
 const WINDOW: i64 = 10_000;
-/// Ledger rows that one statement looks at.
+/// The most ledger rows that one statement reads.
 const LEDGER_WINDOW: i64 = 500;
 
-/// A stretch of a campaign's history, as of one statement.
+/// The check of one window of a campaign's history.
 pub(crate) struct HistoryAudit {
     pub(crate) upto: i64,
     /// Rows by the run that archived them.
     pub(crate) by_run: Vec<(i64, i64)>,
-    /// Ids of numbers that `call_data` has too.
+    /// Ids of numbers that are also in `call_data`.
     pub(crate) in_both: Vec<i64>,
-    /// Ids of numbers that history has twice.
+    /// Ids of numbers that are in history twice.
     pub(crate) twice: Vec<i64>,
     pub(crate) last: bool,
 }
@@ -40,7 +40,7 @@ struct ByRun {
     numbers: i64,
 }
 
-/// Looks at the next stretch of a campaign's history. `None`: it ended.
+/// Checks the next window of a campaign's history. `None`: there is no more history.
 pub(crate) fn history(
     conn: &mut AnyConnection,
     campaign_id: i64,
@@ -53,7 +53,7 @@ pub(crate) fn history(
         #[diesel(sql_type = Nullable<BigInt>)]
         last_id: Option<i64>,
     }
-    // Ids may be of any size: an import takes those that it is given.
+    // Ids may be negative: an import accepts the ids in its file.
     let after = after.unwrap_or(i64::MIN);
     let scanned: ScannedIds = Statement::new(
         "/* audit::stretch */ SELECT count(*) AS scanned, max(id) AS last_id FROM (SELECT id FROM call_data_history \
@@ -75,7 +75,7 @@ pub(crate) fn history(
         "/* audit::by_run */ SELECT h.run_id AS run_id, count(*) AS numbers FROM call_data_history h WHERE ",
     );
     let by_run: Vec<ByRun> = within(by_run).sql(" GROUP BY h.run_id").load(conn)?;
-    // A number is one by its id and by when it came: an id that was imported again is another number.
+    // A number is identified by its id and creation time: an id that was imported again is another number.
     let in_both = Statement::new(
         "/* audit::in_both */ SELECT DISTINCT h.id AS id FROM call_data_history h JOIN call_data c \
          ON c.campaign_id = h.campaign_id AND c.id = h.id AND c.created_at = h.created_at WHERE ",
@@ -96,7 +96,7 @@ pub(crate) fn history(
     }))
 }
 
-/// A run, and the sums of the rows of its campaigns: matched, deleted, archived, barred, chunks; and how many rows.
+/// A run, the sums of its campaign rows (matched, deleted, archived, barred, chunks), and the number of these rows.
 pub(crate) type RunAudit = (RunRow, [i64; 5], usize);
 
 /// The next runs of the ledger with the sums of their campaigns, by id.
@@ -109,7 +109,7 @@ pub(crate) fn runs(conn: &mut AnyConnection, after: Option<i64>) -> Result<Vec<R
         .load(conn)?;
     let mut audits = Vec::new();
     for run in runs {
-        // A request has no campaign rows, and there are many requests.
+        // A request has no campaign rows. Skipping the query matters, because most runs are requests.
         if run.kind == RunKind::Request {
             audits.push((run, [0; 5], 0));
             continue;
@@ -137,8 +137,8 @@ pub(crate) fn runs(conn: &mut AnyConnection, after: Option<i64>) -> Result<Vec<R
     Ok(audits)
 }
 
-/// The runs that `purge_run_campaign` or `purge_run_control` names in a stretch behind `after` and that the ledger lacks;
-/// and where the stretch ends. `None`: there are no more.
+/// The run ids in the next window of `purge_run_campaign` or `purge_run_control` that are not in the ledger, and the end of
+/// the window. `None`: there are no more rows.
 pub(crate) fn without_run(
     conn: &mut AnyConnection,
     table: &'static str,
@@ -170,7 +170,7 @@ pub(crate) fn without_run(
     Ok(Some((orphans.into_iter().map(|row| row.id).collect(), upto)))
 }
 
-/// Whether there is such a campaign.
+/// Whether the campaign exists.
 pub(crate) fn campaign_exists(conn: &mut AnyConnection, id: i64) -> Result<bool, StoreError> {
     let found: Option<i64> = campaign::table.filter(campaign::id.eq(id)).select(campaign::id).first(conn).optional()?;
     Ok(found.is_some())

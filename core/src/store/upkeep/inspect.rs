@@ -1,4 +1,4 @@
-//! What `doctor` looks at in the database.
+//! The database checks of `doctor`.
 
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -8,26 +8,26 @@ use crate::store::db::columns::{self, Difference};
 use crate::store::db::{AnyConnection, Backend, StoreError, storage};
 use crate::store::upkeep::text;
 
-/// How a finding is to be taken.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// As it should be.
+    /// Correct.
     Ok,
-    /// It works, at a price that the detail names.
+    /// It works, with a disadvantage that the detail names.
     Warning,
-    /// It does not work, or a promise does not hold.
+    /// It does not work, or a guarantee does not hold.
     Failure,
 }
 
-/// One thing that was looked at.
+/// The result of a check.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
-    /// What was looked at.
+    /// What was checked.
     pub topic: String,
-    /// What was found, and what to do about it.
+    /// What was found, and the remedy.
     pub detail: String,
-    /// How it is to be taken.
+    /// The severity.
     pub verdict: Verdict,
 }
 
@@ -37,7 +37,7 @@ struct Value {
     value: String,
 }
 
-/// Server version, settings that decide whether a commit lasts, and the indexes that keep chunks bounded.
+/// Checks the server version, the settings that make commits durable, and the indexes that keep chunks bounded.
 ///
 /// # Errors
 /// The database's.
@@ -73,7 +73,7 @@ struct Setting {
     backend: Backend,
     name: &'static str,
     query: &'static str,
-    /// The values with which every promise holds.
+    /// The values with which all guarantees hold.
     good: &'static [&'static str],
     otherwise: &'static str,
     verdict: Verdict,
@@ -167,7 +167,7 @@ impl Setting {
     }
 }
 
-/// The indexes without which a chunk would scan more than its share.
+/// The indexes without which a chunk would read an unbounded number of rows.
 const INDEXES: &[&str] =
     &["call_data_called", "call_data_custom_field", "call_data_recycle_time", "call_data_session_id"];
 

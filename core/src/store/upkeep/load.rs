@@ -1,4 +1,4 @@
-//! How busy the database is: what throttles look at.
+//! The load of the database server: the measurements for throttles.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ struct Count {
     value: i64,
 }
 
-/// Queries that the server is running, our own connection not counted. SQLite has no server and runs none.
+/// The number of queries that the server is running, without that of this connection. Always 0 on SQLite.
 ///
 /// # Errors
 /// The database's.
@@ -32,16 +32,17 @@ pub fn running_queries(conn: &mut AnyConnection) -> Result<i64, StoreError> {
     Ok(diesel::sql_query(query).get_result::<Count>(conn)?.value)
 }
 
-/// Where the primary and its slowest replica are, in bytes of the log.
+/// WAL positions of the primary and its slowest replica, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplicaPosition {
-    /// What the primary has written.
+    /// How far the primary has written.
     pub written: i64,
-    /// What the slowest replica has replayed. `None`: the database's user may not see it.
+    /// How far the slowest replica has replayed. `None`: the database user has no privilege to read it.
     pub replayed: Option<i64>,
 }
 
-/// Where PostgreSQL's replicas are. `None`: there is none. `replay_lag` itself stands still while a replica does.
+/// The WAL positions of PostgreSQL's replicas. `None`: there is no replica. The column `replay_lag` is not used, because it
+/// does not grow while a replica is stopped.
 ///
 /// # Errors
 /// The database's.
@@ -62,7 +63,7 @@ pub fn replica_position(conn: &mut AnyConnection) -> Result<Option<ReplicaPositi
     Ok((replicas > 0).then_some(ReplicaPosition { written, replayed }))
 }
 
-/// How far this MariaDB server is behind the one that it replicates. `None`: it is not replicating.
+/// The replication lag of this MariaDB server. `None`: it is not a replica, or replication is stopped.
 ///
 /// # Errors
 /// The database's.
@@ -77,10 +78,10 @@ pub fn own_lag(conn: &mut AnyConnection) -> Result<Option<Duration>, StoreError>
     Ok(seconds.map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(0))))
 }
 
-/// The integer that a query of the settings gives.
+/// Executes a query from the settings and returns its integer.
 ///
 /// # Errors
-/// The database's; among them that the query gives no row or no integer.
+/// The database's; also if the query returns no row or no integer.
 pub fn scalar(conn: &mut AnyConnection, query: &str) -> Result<i64, StoreError> {
     let value = if conn.backend() == Backend::Mysql { "SIGNED" } else { "BIGINT" };
     let cast = format!("/* load::scalar */ SELECT CAST(({query}) AS {value}) AS value");

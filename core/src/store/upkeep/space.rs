@@ -1,4 +1,4 @@
-//! Space after a big run: giving it back to the file system, and telling the planner.
+//! Maintenance after a large run: returns free space to the file system, and refreshes the planner's statistics.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,31 +11,31 @@ use serde::Serialize;
 use crate::store::db::retry::retry;
 use crate::store::db::{AnyConnection, Backend, Retries, Store, StoreError};
 
-/// What became of the space that rows have left.
+/// What happened to the space of removed rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reclaimed {
-    /// SQLite: the file is shorter.
+    /// SQLite: the file was shortened.
     Pages {
-        /// Pages given back.
+        /// Pages returned to the file system.
         pages: i64,
-        /// Bytes given back.
+        /// Bytes returned to the file system.
         bytes: i64,
-        /// Pages that are free and still in the file, because it was stopped or others wrote meanwhile.
+        /// Free pages that are still in the file, because the operation was stopped or others wrote meanwhile.
         left: i64,
         /// How long the longest step held the write lock.
         longest: Duration,
     },
-    /// SQLite: the file was made without incremental vacuum, and does not shrink. `doctor` says what to do.
+    /// SQLite: the file was created without incremental vacuum, and does not shrink. `doctor` tells what to do.
     NotIncremental {
         /// Free pages in the file. SQLite uses them for new rows.
         free: i64,
     },
-    /// PostgreSQL and MariaDB keep the space for new rows; see the page on space.
+    /// PostgreSQL and MariaDB reuse the space for new rows.
     ByServer,
 }
 
-/// What a step should take: a writer waits for it no longer than for a chunk.
+/// The target duration of a step. Other writers wait for it no longer than for a chunk.
 const STEP: Duration = Duration::from_millis(100);
 /// Pages of the first step, 1 MiB at the usual page size.
 const FIRST_STEP: i64 = 256;
@@ -44,10 +44,11 @@ const LONGEST_STEP: i64 = 16_384;
 /// How long to wait for other writers.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Gives free pages of a SQLite file back, in steps that are as long as a chunk at most. `stop` is asked before each.
+/// Returns free pages of a SQLite file to the file system, in steps that take no longer than a chunk. `stop` is called before
+/// each step.
 ///
 /// # Errors
-/// The database's. What was given back by then stays so.
+/// The database's. Pages returned before the error remain returned.
 pub fn reclaim(store: &Store, stop: &dyn Fn() -> bool) -> Result<Reclaimed, StoreError> {
     if store.backend() != Backend::Sqlite {
         return Ok(Reclaimed::ByServer);
@@ -71,16 +72,16 @@ pub fn reclaim(store: &Store, stop: &dyn Fn() -> bool) -> Result<Reclaimed, Stor
         })?;
         longest = longest.max(took);
         if now >= left {
-            // Nothing came of it: another writer needs what is free.
+            // No progress: another writer uses the free pages.
             break;
         }
         left = now;
         step = if took > STEP { (step / 2).max(1) } else { (step * 2).min(LONGEST_STEP) };
-        // SQLite has no queue for its lock: whoever waits gets it only when it is free for a while.
+        // SQLite has no queue for its lock. A waiting writer polls, so it gets the lock only if it is free for a while.
         thread::sleep(took);
     }
     let mut conn = store.connection()?;
-    // The file itself becomes shorter when its log is copied back. Readers are not waited for.
+    // The checkpoint copies the WAL into the file, which shortens it. PASSIVE does not wait for readers.
     conn.batch_execute("PRAGMA wal_checkpoint(PASSIVE)")?;
     let pages = before - pragma(&mut conn, PAGES)?;
     Ok(Reclaimed::Pages { pages, bytes: pages * page, left: pragma(&mut conn, FREE)?, longest })
@@ -104,10 +105,10 @@ fn pragma(conn: &mut AnyConnection, query: &'static str) -> Result<i64, StoreErr
 /// Refreshes the planner's statistics of the two tables.
 ///
 /// # Errors
-/// The database's: on PostgreSQL and MariaDB the user needs the right to.
+/// The database's. On PostgreSQL and MariaDB the user needs the privilege.
 pub fn analyze(conn: &mut AnyConnection) -> Result<(), StoreError> {
     let statement = match conn.backend() {
-        // A sample of each index: a full ANALYZE would keep writers out for as long as it reads.
+        // The limit makes it a sample of each index. A full ANALYZE would block writers while it reads everything.
         Backend::Sqlite => "PRAGMA analysis_limit = 1000; ANALYZE call_data; ANALYZE call_data_history",
         Backend::Postgres => "ANALYZE call_data, call_data_history",
         Backend::Mysql => "ANALYZE TABLE call_data, call_data_history",

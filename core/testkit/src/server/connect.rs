@@ -1,11 +1,11 @@
-//! Connections by the driver alone, without Callsweep's pool and session settings.
+//! Plain driver connections, without Callsweep's pool and session settings.
 
 use diesel::SqliteConnection;
 use diesel::connection::{Connection as _, SimpleConnection as _};
 
 use callsweep_core::store::{AnyConnection, Backend};
 
-/// Connects by the driver alone.
+/// Opens a plain driver connection.
 pub(crate) fn connect(backend: Backend, url: &str) -> Result<AnyConnection, String> {
     match backend {
         Backend::Sqlite => {

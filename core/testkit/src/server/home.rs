@@ -1,4 +1,4 @@
-//! Where a private server lives, and the programs that make one.
+//! The directory of a private server, and the programs to install and start it.
 
 use std::fs;
 use std::io;
@@ -7,18 +7,18 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The directory of one server, and the system user that it runs as.
+/// The directory of a server, and the system user that it runs as.
 #[derive(Debug)]
 pub(super) struct Home {
     pub(super) dir: PathBuf,
-    /// Both servers refuse to run as root; their packages make a user for them. `None` when we are not root.
+    /// Both servers refuse to run as root, and their packages create a system user. `None` if this process is not root.
     user: Option<&'static str>,
 }
 
 impl Home {
     pub(super) fn new(user: &'static str) -> Result<Self, String> {
         let made = tempfile::Builder::new().prefix(&format!("callsweep-{user}-")).tempdir();
-        // Kept: it is the watchdog that removes it, after the server is gone.
+        // The watchdog removes the directory after the server has ended.
         let dir = made.map_err(|error| format!("cannot make a temporary directory: {error}"))?.keep();
         let root = fs::metadata(&dir).is_ok_and(|directory| directory.uid() == 0);
         Ok(Self { dir, user: root.then_some(user) })
@@ -32,14 +32,14 @@ impl Home {
         self.path(name).display().to_string()
     }
 
-    /// Makes the directory and what is in it the server's own.
+    /// Makes the server's user the owner of the directory and its contents.
     pub(super) fn give_away(&self) -> Result<(), String> {
         let Some(user) = self.user else { return Ok(()) };
         run(&["chown".into(), "-R".into(), format!("{user}:{user}"), self.text("")])
     }
 
-    /// The command, run as the server's own user. Temporary files are its own, too: a MariaDB that starts removes the tables
-    /// that it finds there, also those of another one at work.
+    /// Wraps a command so that it runs as the server's user, with its own directory for temporary files: when MariaDB
+    /// starts, it deletes temporary tables in that directory, even those of another running server.
     pub(super) fn as_owner(&self, command: &[&str]) -> Vec<String> {
         let owner = self.user.map(|user| {
             let ids = [format!("--reuid={user}"), format!("--regid={user}")];
@@ -51,10 +51,10 @@ impl Home {
     }
 }
 
-/// Where the packages of Debian and others put what only an administrator runs.
+/// Directories in which distributions install programs for administrators.
 const BESIDE_PATH: [&str; 4] = ["/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/local/bin"];
 
-/// The program, from PATH or where its package puts it; the newest PostgreSQL where there are several.
+/// Finds a program in PATH or where its package installs it. Of several PostgreSQL versions, the newest.
 pub(super) fn find(program: &str, package: &str) -> Result<String, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut postgres: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
@@ -78,10 +78,10 @@ pub(super) fn free_port() -> Result<u16, String> {
     bound.map(|address| address.port()).map_err(|error| format!("no free port on 127.0.0.1: {error}"))
 }
 
-/// Runs a command to its end.
+/// Runs a command and waits for its end.
 pub(super) fn run(command: &[String]) -> Result<(), String> {
     let [program, arguments @ ..] = command else { return Ok(()) };
-    // Both installers complain about a working directory that their user cannot enter.
+    // Both installers print warnings if their user has no access to the working directory.
     let output = Command::new(program).args(arguments).current_dir("/").output();
     let failed = |why: String| format!("{} failed: {why}", command.join(" "));
     let output = output.map_err(|error: io::Error| failed(error.to_string()))?;

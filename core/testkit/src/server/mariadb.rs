@@ -1,4 +1,4 @@
-//! How a private MariaDB is installed.
+//! Installs and starts private MariaDB servers.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::{PASSWORD, Purpose, Server, USER};
 use callsweep_core::store::Backend;
 
 const QUICK: &[&str] = &["--innodb-flush-log-at-trx-commit=0"];
-/// Reaching the kernel is enough: it outlives the server.
+/// Commits are written to the operating system but not synced: these tests kill the server, not the machine.
 const KILLED: &[&str] = &["--innodb-flush-log-at-trx-commit=2"];
 const MEASURED: &[&str] =
     &["--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=1G", "--innodb-log-file-size=2G"];
@@ -32,7 +32,7 @@ pub(super) fn install(purpose: Purpose, options: &[&str]) -> Result<Server, Stri
     start(home, purpose, options)
 }
 
-/// Where packages put the library of Galera.
+/// Where distributions install the Galera library.
 const PROVIDERS: [&str; 3] =
     ["/usr/lib/galera/libgalera_smm.so", "/usr/lib64/galera-4/libgalera_smm.so", "/usr/lib64/galera/libgalera_smm.so"];
 
@@ -44,7 +44,7 @@ pub(super) fn cluster(nodes: usize) -> Result<Vec<Server>, String> {
     let ports = (0..nodes).map(|_| free_port()).collect::<Result<Vec<_>, _>>()?;
     let members: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
     let members = format!("--wsrep-cluster-address=gcomm://{}", members.join(","));
-    // The first makes the cluster; when it comes back it joins the others.
+    // The first node creates the cluster. When it is restarted, it joins the others.
     let founder = "--wsrep-cluster-address=gcomm://";
     let mut cluster = Vec::new();
     for port in ports {
@@ -72,7 +72,7 @@ pub(super) fn cluster(nodes: usize) -> Result<Vec<Server>, String> {
     Ok(cluster)
 }
 
-/// Starts what is in the home's `data`.
+/// Starts the server installed in `home`.
 fn start(home: Home, purpose: Purpose, more: &[&str]) -> Result<Server, String> {
     let mariadbd = find("mariadbd", "mariadb-server")?;
     let port = free_port()?;

@@ -1,5 +1,5 @@
-//! Private PostgreSQL and MariaDB servers: installed, started and found ready. One of each serves all tests of a process;
-//! a test that breaks servers starts its own.
+//! Private PostgreSQL and MariaDB servers. One of each serves all tests of a process. A test that kills a server starts its
+//! own.
 
 mod connect;
 mod home;
@@ -20,42 +20,42 @@ pub(crate) use connect::connect;
 use home::Home;
 use watchdog::Watched;
 
-/// A role that may create databases. The servers listen on 127.0.0.1 alone and live as long as the tests.
+/// A user that may create databases. The password may be public, because the servers listen on 127.0.0.1 only and end with
+/// the tests.
 const USER: &str = "callsweep";
 const PASSWORD: &str = "throw-away";
 
-/// A server that has not answered by then will not.
+/// How long to wait for a new server to accept connections.
 const READY_WITHIN: Duration = Duration::from_secs(90);
-/// Between two looks whether the server answers.
+/// How often to check whether the server accepts connections.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// A free port may be taken by another program before the server has it.
+/// Attempts to start a server: another program may take the free port before the server listens on it.
 const ATTEMPTS: usize = 3;
 
-/// What a server is set up for.
+/// What a server is configured for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
-    /// Tests: it loses what it committed when it stops, and is quicker for it.
+    /// Tests: it does not keep commits when it stops, which makes it faster.
     Quick,
-    /// Attacks: it is killed, and keeps what it committed.
+    /// Attacks: it is killed and must keep commits.
     Killed,
-    /// Benchmarks: set up as a DBA would for a machine that others use too. A commit is on disk when it is reported, the
-    /// data of a benchmark fits in memory, and no checkpoint falls into a run for want of log.
+    /// Benchmarks: configured as a DBA would on a shared machine. Commits are synced to disk, the data of a benchmark fits in
+    /// memory, and the log is large enough that it does not force a checkpoint during a run.
     Measured,
 }
 
 static DURABLE: AtomicBool = AtomicBool::new(false);
 
-/// From now on private servers are started so that they keep what they commit. For benchmarks: call
-/// it before the first database is made.
+/// From now on private servers sync commits to disk. Benchmarks call it before they create the first database.
 pub fn make_durable() {
     DURABLE.store(true, Ordering::Relaxed);
 }
 
-/// The URL of the server for this backend, by which databases can be created: given in the environment, or that of
-/// a private server, which the first call starts.
+/// The URL of this backend's server, on which databases can be created: from the environment, or of a private server that
+/// the first call starts.
 ///
 /// # Panics
-/// When there is no server to be had: with the reason and the package to install.
+/// If no server can be started. The message contains the reason and the package to install.
 pub(super) fn url(backend: Backend) -> Url {
     static POSTGRES: OnceLock<Result<Shared, String>> = OnceLock::new();
     static MARIADB: OnceLock<Result<Shared, String>> = OnceLock::new();
@@ -70,10 +70,10 @@ pub(super) fn url(backend: Backend) -> Url {
     }
 }
 
-/// The server that most tests share.
+/// The server that the tests of a process share.
 struct Shared {
     url: Url,
-    /// Held as long as this process lives. `None` for a server that was given.
+    /// Kept until this process ends. `None` for a server from the environment.
     _server: Option<Server>,
 }
 
@@ -100,32 +100,32 @@ fn attempts(start: impl Fn() -> Result<Server, String>) -> Result<Server, String
     outcome
 }
 
-/// A private server, which ends with this process, however that ends.
+/// A private server. It ends with this process, even if that is killed.
 #[derive(Debug)]
 pub struct Server {
     backend: Backend,
     url: Url,
     home: Home,
     command: Vec<String>,
-    /// One for each time that it was started. All are held: the first that goes takes the directory with it.
+    /// One per start of the server. All are kept, because the first one that is dropped removes the directory.
     runs: Vec<Watched>,
 }
 
 impl Server {
-    /// One of its own for a test that kills it.
+    /// A separate server for a test that kills it.
     ///
     /// # Panics
-    /// When there is none to be had: with the reason and the package to install.
+    /// If it cannot be started. The message contains the reason and the package to install.
     #[must_use]
     pub fn to_be_killed(backend: Backend, options: &[&str]) -> Self {
         let started = attempts(|| Self::install(backend, Purpose::Killed, options));
         started.unwrap_or_else(|error| panic!("no {backend} server of its own for the test: {error}"))
     }
 
-    /// A PostgreSQL standby that has whatever this server has told a client to be committed.
+    /// A PostgreSQL standby with synchronous replication: it has every transaction that this server reported as committed.
     ///
     /// # Panics
-    /// When it cannot be had.
+    /// If it cannot be started.
     #[must_use]
     pub fn standby(&self) -> Self {
         let standby = attempts(|| postgres::standby(self));
@@ -135,7 +135,7 @@ impl Server {
         standby
     }
 
-    /// Makes a standby the primary.
+    /// Promotes a standby to the primary.
     pub fn promote(&self) {
         self.execute("SELECT pg_promote()");
     }
@@ -143,7 +143,7 @@ impl Server {
     /// The nodes of a MariaDB Galera cluster.
     ///
     /// # Panics
-    /// When it cannot be had: with the reason and the package to install.
+    /// If it cannot be started. The message contains the reason and the package to install.
     #[must_use]
     pub fn cluster(nodes: usize) -> Vec<Self> {
         mariadb::cluster(nodes).unwrap_or_else(|error| panic!("no Galera cluster for the test: {error}"))
@@ -162,7 +162,7 @@ impl Server {
         }
     }
 
-    /// Starts what is installed, and waits until it lets us in.
+    /// Starts an installed server, and waits until it accepts connections.
     fn start(backend: Backend, home: Home, command: Vec<String>, url: &str) -> Result<Self, String> {
         let url = url.parse().map_err(|error| format!("{url}: {error}"))?;
         let mut server = Self { backend, url, home, command, runs: Vec::new() };
@@ -171,7 +171,7 @@ impl Server {
     }
 
     fn run(&mut self) -> Result<(), String> {
-        // SIGQUIT: at once, with its child processes and its shared memory.
+        // SIGQUIT: PostgreSQL stops at once, ends its child processes and frees its shared memory.
         let signal = if self.backend == Backend::Postgres { "QUIT" } else { "KILL" };
         let mut watched = Watched::start(&self.command, signal, &self.home.dir)?;
         let begun = Instant::now();
@@ -188,35 +188,35 @@ impl Server {
         Ok(())
     }
 
-    /// The product.
+    /// The backend.
     #[must_use]
     pub fn backend(&self) -> Backend {
         self.backend
     }
 
-    /// By which databases can be created.
+    /// The URL of the server, on which databases can be created.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// SIGKILL to the server and all its processes. Returns when they are gone.
+    /// Kills the server and all its processes with SIGKILL. Returns when they have ended.
     pub fn kill(&self) {
         let processes = self.freeze();
         processes::signal("KILL", &processes);
         processes::until_gone(&processes);
     }
 
-    /// Starts a server that was killed, and waits until it lets us in.
+    /// Starts a server that was killed, and waits until it accepts connections.
     pub fn start_again(&mut self) {
         self.run().unwrap_or_else(|error| panic!("the {} server did not come back: {error}", self.backend));
     }
 
-    /// SIGSTOP to the server and all its processes. Says which those are.
+    /// Suspends the server and all its processes with SIGSTOP. Returns their ids.
     #[must_use]
     pub fn freeze(&self) -> Vec<u32> {
         let server = self.runs.last().expect("it was started").server();
-        // Stopped first, it makes no more of them.
+        // The parent is suspended first, so that it starts no further processes.
         processes::signal("STOP", &[server]);
         let mut all = vec![server];
         all.extend(processes::children(server));
@@ -224,7 +224,7 @@ impl Server {
         all
     }
 
-    /// SIGCONT to what was frozen.
+    /// Resumes suspended processes with SIGCONT.
     pub fn thaw(&self, processes: &[u32]) {
         processes::signal("CONT", processes);
     }

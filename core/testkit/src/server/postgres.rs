@@ -1,4 +1,4 @@
-//! How a private PostgreSQL is installed.
+//! Installs and starts private PostgreSQL servers.
 
 use std::fs;
 
@@ -8,10 +8,10 @@ use callsweep_core::store::Backend;
 
 const QUICK: &[&str] = &[
     "fsync=off",
-    // What a lock leads to is tested, not how long it takes to be noticed.
+    // Short, because tests check how a deadlock is handled, not how soon it is detected.
     "deadlock_timeout=100ms",
 ];
-/// Reaching the kernel is enough: it outlives the server.
+/// Commits are written to the operating system but not synced: these tests kill the server, not the machine.
 const KILLED: &[&str] = &["fsync=off", "synchronous_commit=on", "deadlock_timeout=100ms"];
 const MEASURED: &[&str] = &[
     "fsync=on",
@@ -57,7 +57,7 @@ pub(super) fn standby(primary: &Server) -> Result<Server, String> {
     start(home, Purpose::Killed, &[])
 }
 
-/// Starts what is in the home's `data`.
+/// Starts the server installed in `home`.
 fn start(home: Home, purpose: Purpose, more: &[&str]) -> Result<Server, String> {
     let postgres = find("postgres", "postgresql")?;
     let port = free_port()?;

@@ -1,11 +1,11 @@
-//! Keeps a private server from outliving the test process.
+//! Stops a private server when the test process ends.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// Starts a server and waits, beside it, for the test process to end: its standard input is a pipe that only the
-/// test process holds, so it reads to the end of file when that process is gone, killed or not. Then it ends the
-/// server and removes the directory. libtest leaves by `exit`, so nothing in the process itself could do this.
+/// A shell script that starts a server and waits for the test process to end. Its standard input is a pipe that only the test
+/// process holds open, so it reads the end of file when that process ends, even if it is killed. Then it stops the server
+/// and removes the directory. Destructors cannot do this: libtest leaves by `exit`.
 ///
 /// Arguments: signal, directory, server command.
 const SCRIPT: &str = r#"
@@ -31,16 +31,16 @@ status=$?
 exit "$status"
 "#;
 
-/// A server process under watch.
+/// A server process with its watchdog.
 #[derive(Debug)]
 pub(super) struct Watched {
-    /// The shell that waits for the server. Dropping its input ends the server.
+    /// The shell that runs the script. Dropping its input stops the server.
     shell: Child,
     dir: PathBuf,
 }
 
 impl Watched {
-    /// Starts `command`; when this process is gone, it gets `signal` and `dir` is removed.
+    /// Starts `command`. When this process ends, the server receives `signal` and `dir` is removed.
     pub(super) fn start(command: &[String], signal: &str, dir: &Path) -> Result<Self, String> {
         use std::os::unix::process::CommandExt as _;
         let shell = Command::new("sh")
@@ -48,10 +48,10 @@ impl Watched {
             .arg(dir)
             .args(command)
             .stdin(Stdio::piped())
-            // Not inherited: a reader of the tests' output would wait for the server.
+            // Not inherited: a program that reads the tests' output would wait until the server ends.
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // A Ctrl-C at the terminal goes to the tests alone; the watchdog follows in its own way.
+            // Its own process group: a Ctrl-C at the terminal ends only the tests, and then the watchdog stops the server.
             .process_group(0)
             .spawn()
             .map_err(|error| format!("cannot start sh: {error}"))?;
@@ -64,13 +64,13 @@ impl Watched {
         id.expect("the watchdog says which it is").trim().parse().expect("a process id")
     }
 
-    /// The server's last words, when it has ended by itself.
+    /// The end of the server's log, if the server has ended.
     pub(super) fn ended(&mut self) -> Option<String> {
         let status = self.shell.try_wait().ok().flatten()?;
         Some(format!("it ended with {status}: {}", self.log()))
     }
 
-    /// The end of what the server has logged.
+    /// The end of the server's log.
     pub(super) fn log(&self) -> String {
         let log = std::fs::read(self.dir.join("log")).unwrap_or_default();
         String::from_utf8_lossy(&log[log.len().saturating_sub(4_000)..]).into_owned()
@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    /// Dropping it closes the pipe, as the end of this process would.
+    /// Dropping the watchdog closes the pipe, just as the end of this process does.
     #[test]
     fn ends_the_server_and_removes_its_directory() {
         let dir = tempfile::tempdir().unwrap().keep();
