@@ -23,5 +23,6 @@ mod statements;
 mod storage;
 mod support;
 mod time;
+mod trial;
 mod upgrade;
 mod verify;

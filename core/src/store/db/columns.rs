@@ -110,7 +110,7 @@ pub(crate) struct Columns {
 
 impl Columns {
     /// Reads them from the catalogue.
-    pub(super) fn read(conn: &mut AnyConnection) -> Result<Self, StoreError> {
+    pub(crate) fn read(conn: &mut AnyConnection) -> Result<Self, StoreError> {
         let (numbers, history) = (of_table(conn, "call_data")?, of_table(conn, "call_data_history")?);
         Ok(Self::compare(&numbers, &history, conn.backend()))
     }

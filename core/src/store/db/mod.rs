@@ -16,7 +16,7 @@ mod settings;
 pub(crate) mod statement;
 mod statements;
 pub mod storage;
-mod transaction;
+pub(crate) mod transaction;
 pub(crate) mod wall_clock;
 
 pub use any_connection::AnyConnection;

@@ -14,12 +14,7 @@ pub(crate) fn write_transaction<T>(
     conn: &mut AnyConnection,
     work: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    type Manager = <AnyConnection as diesel::Connection>::TransactionManager;
-    match conn {
-        AnyConnection::Sqlite(sqlite) => AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?,
-        #[cfg(any(feature = "postgres", feature = "mysql"))]
-        _ => Manager::begin_transaction(conn)?,
-    }
+    begin(conn)?;
     match work(conn) {
         Ok(done) => {
             fail_point!("committing");
@@ -28,12 +23,39 @@ pub(crate) fn write_transaction<T>(
             Ok(done)
         }
         Err(error) => {
-            // Report the first error: it is the cause. The pool discards a connection that cannot roll back (has_broken).
-            if let Err(rollback) = Manager::rollback_transaction(conn) {
-                tracing::debug!(%rollback, "rollback failed");
-            }
+            roll_back(conn);
             Err(error)
         }
+    }
+}
+
+/// Runs `work` in a transaction that is never committed.
+pub(crate) fn rolled_back<T>(
+    conn: &mut AnyConnection,
+    work: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    begin(conn)?;
+    let done = work(conn);
+    roll_back(conn);
+    done
+}
+
+type Manager = <AnyConnection as diesel::Connection>::TransactionManager;
+
+fn begin(conn: &mut AnyConnection) -> Result<(), StoreError> {
+    match conn {
+        AnyConnection::Sqlite(sqlite) => AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?,
+        #[cfg(any(feature = "postgres", feature = "mysql"))]
+        _ => Manager::begin_transaction(conn)?,
+    }
+    Ok(())
+}
+
+fn roll_back(conn: &mut AnyConnection) {
+    // The first error is the one to report: it is the cause. The pool discards a connection that cannot roll back
+    // (has_broken).
+    if let Err(rollback) = Manager::rollback_transaction(conn) {
+        tracing::debug!(%rollback, "rollback failed");
     }
 }
 

@@ -4,5 +4,5 @@ pub mod campaigns;
 pub(crate) mod chunk;
 pub(crate) mod group;
 pub(crate) mod history;
-mod moving;
+pub(crate) mod moving;
 pub mod numbers;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::store::db::columns::{self, Difference};
 use crate::store::db::{AnyConnection, Backend, StoreError, storage};
 use crate::store::upkeep::text;
+use crate::store::upkeep::trial::{self, Trial};
 
 /// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -51,6 +52,7 @@ pub fn inspect(conn: &mut AnyConnection) -> Result<Vec<Finding>, StoreError> {
     findings.push(text_storage(conn)?);
     findings.push(indexes(conn)?);
     findings.push(history(conn)?);
+    findings.push(trial_archive(conn)?);
     Ok(findings)
 }
 
@@ -230,6 +232,22 @@ fn history(conn: &mut AnyConnection) -> Result<Finding, StoreError> {
         (format!("{}: restoring is refused", texts.join("; ")), Verdict::Warning)
     };
     Ok(Finding { topic: "history table".to_owned(), detail, verdict })
+}
+
+fn trial_archive(conn: &mut AnyConnection) -> Result<Finding, StoreError> {
+    let (detail, verdict) = match trial::run(conn)? {
+        Trial::Works => ("a number was archived and restored, and all of it rolled back".to_owned(), Verdict::Ok),
+        Trial::Skipped(reason) => (format!("skipped: {reason}"), Verdict::Ok),
+        Trial::Fails(what, StoreError::Changed { copied, deleted }) => {
+            let detail = format!(
+                "{what} fails: of {deleted} row(s) {copied} came to the other table. A trigger or row security leaves \
+                 rows out: every chunk is rolled back"
+            );
+            (detail, Verdict::Failure)
+        }
+        Trial::Fails(what, error) => (format!("{what} fails: {error}"), Verdict::Failure),
+    };
+    Ok(Finding { topic: "trial archive".to_owned(), detail, verdict })
 }
 
 fn values(conn: &mut AnyConnection, query: &'static str) -> Result<Vec<String>, StoreError> {

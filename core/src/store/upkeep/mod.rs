@@ -5,3 +5,4 @@ pub mod inspect;
 pub mod load;
 pub mod space;
 pub mod text;
+mod trial;
