@@ -30,31 +30,40 @@ pub(super) enum Value {
 
 /// Reads the text of a settings file. `path` is shown in errors.
 pub(super) fn parse(path: &str, text: &str) -> Result<Node, Mistake> {
+    let file = File::new(path, text);
     let document = DeTable::parse(text).map_err(|error| {
-        let place = place(path, text, error.span().map_or(0, |span| span.start));
+        let place = file.place(error.span().map_or(0, |span| span.start));
         // The parser's description names what it expected, never what it found.
         Mistake::new(place, "", format!("this is not TOML: {}", error.message()))
     })?;
-    let place = place(path, text, 0);
-    let value = table(&File { path, text }, document.into_inner(), "")?;
-    Ok(Node { place, value })
+    let value = table(&file, document.into_inner(), "")?;
+    Ok(Node { place: file.place(0), value })
 }
 
 struct File<'a> {
     path: &'a str,
     text: &'a str,
+    /// Where each line begins. Counted once: every value has a place, and a file may have many values.
+    line_starts: Vec<usize>,
 }
 
-fn place(path: &str, text: &str, offset: usize) -> Place {
-    let before = text.get(..offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
-    Place::File { path: path.to_owned(), line, column: before[line_start..].chars().count() + 1 }
+impl<'a> File<'a> {
+    fn new(path: &'a str, text: &'a str) -> Self {
+        let after_breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        Self { path, text, line_starts: std::iter::once(0).chain(after_breaks).collect() }
+    }
+
+    fn place(&self, offset: usize) -> Place {
+        let line = self.line_starts.partition_point(|start| *start <= offset);
+        let line_start = line.checked_sub(1).and_then(|index| self.line_starts.get(index)).copied().unwrap_or(0);
+        let column = self.text.get(line_start..offset).map_or(0, |before| before.chars().count()) + 1;
+        Place::File { path: self.path.to_owned(), line, column }
+    }
 }
 
 fn table(file: &File<'_>, table: DeTable<'_>, path: &str) -> Result<Value, Mistake> {
     let entry = |(key, value): (Spanned<std::borrow::Cow<'_, str>>, Spanned<DeValue<'_>>)| {
-        let key_place = place(file.path, file.text, key.span().start);
+        let key_place = file.place(key.span().start);
         let key = key.into_inner().into_owned();
         let path = child(path, &key);
         Ok((key, Node { place: key_place, value: node(file, value, &path)?.value }))
@@ -63,7 +72,7 @@ fn table(file: &File<'_>, table: DeTable<'_>, path: &str) -> Result<Value, Mista
 }
 
 fn node(file: &File<'_>, value: Spanned<DeValue<'_>>, path: &str) -> Result<Node, Mistake> {
-    let place = place(file.path, file.text, value.span().start);
+    let place = file.place(value.span().start);
     let value = match value.into_inner() {
         DeValue::String(text) => Value::Text(text.into_owned()),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
