@@ -16,6 +16,7 @@ pub mod prune;
 mod purge;
 mod report;
 pub mod restore;
+pub mod show_sql;
 mod sizer;
 pub mod verify;
 

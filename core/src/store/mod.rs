@@ -8,8 +8,8 @@ pub(crate) mod tables;
 pub(crate) mod upkeep;
 
 pub use db::{
-    AnyConnection, Backend, DatabaseSettings, PoolUse, PooledConnection, Retries, Store, StoreError, Transient,
-    columns, migrations, schema, storage,
+    AnyConnection, Backend, DatabaseSettings, PoolUse, PooledConnection, Retries, StatementText, Store, StoreError,
+    Transient, columns, migrations, schema, storage,
 };
 pub use ledger::{controls, policies, runs};
 pub use tables::{campaigns, numbers};

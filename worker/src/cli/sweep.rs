@@ -37,6 +37,10 @@ pub(crate) struct SweepArgs {
     #[arg(long)]
     pub(crate) execute: bool,
 
+    /// Print the SQL that a run would execute, and change nothing; values of filters are masked
+    #[arg(long, conflicts_with_all = ["execute", "resume"])]
+    pub(crate) show_sql: bool,
+
     /// Continue a run that was stopped, failed or interrupted, from where it was
     #[arg(long, value_name = "RUN", value_parser = run_id)]
     pub(crate) resume: Option<i64>,

@@ -2,6 +2,7 @@
 
 use callsweep_core::campaign::{CampaignId, CampaignStatus};
 use callsweep_core::number::{CustomField, NewNumber, NumberStatus};
+use callsweep_core::store::Backend;
 use callsweep_testkit::on_each_backend;
 use callsweep_testkit::{TestDatabase, sample, tables};
 use serde_json::json;
@@ -55,6 +56,46 @@ on_each_backend! {
         assert_eq!((&preview["archiveHistory"], shown["sample"].as_array().unwrap().len()), (&json!(true), 10));
         assert_eq!(preview["criteria"], json!({ "customField": "batch" }));
 
+        assert_eq!(tables::numbers(&mut db.connect(), campaign), before);
+        says(&worker.reports(0, "runs"), &["no runs"]);
+    }
+
+    fn show_sql_prints_masked_statements_and_changes_nothing(db) {
+        let campaign = campaign(db, CampaignStatus::Suspended);
+        let before = tables::numbers(&mut db.connect(), campaign);
+        let worker = Worker::on(db);
+        let (placeholder, take) = match db.backend() {
+            Backend::Sqlite => ("campaign_id = ?", &["/* chunk::copy */", "/* chunk::delete */"][..]),
+            Backend::Postgres => ("campaign_id = $1", &["/* chunk::move */ WITH gone AS (DELETE FROM call_data"][..]),
+            Backend::Mysql => ("campaign_id = ?", &["/* chunk::copy */", " FOR UPDATE", "/* chunk::delete */"][..]),
+        };
+        let words = "sweep --vdn 1 --campaign 5 --called 13800000001 --custom-field batch --archive-history --show-sql";
+        let shown = worker.reports(0, words);
+        says(&shown, &[
+            "Nothing was changed",
+            "-- Campaign 5 in VDN 1. Walk: called index.",
+            "/* window::scan */ SELECT",
+            "/* campaigns::lock */ SELECT status",
+            "INSERT INTO call_data_history (",
+            placeholder,
+            "'•••••••••01'",
+            "'•••ch'",
+            "purge_run_campaign",
+        ]);
+        says(&shown, take);
+        assert!(!shown.contains("001'") && !shown.contains("batch"), "{shown}");
+
+        let words = "sweep --vdn 1 --campaign 5 --session-id s17 --recycle-type 1 --recycle-time -1d --show-sql";
+        let shown = worker.reports_json(0, words);
+        let of_campaign = &shown["campaigns"][0];
+        assert_eq!(of_campaign["walk"], "session_id index");
+        let delete = &of_campaign["chunk"][1];
+        assert!(delete["sql"].as_str().unwrap().starts_with("/* chunk::delete */ DELETE FROM call_data WHERE "), "{shown}");
+        assert!(delete["values"].as_array().unwrap().contains(&json!("'•17'")), "{shown}");
+        assert!(!shown.to_string().contains("s17"), "{shown}");
+
+        says(&worker.reports(0, "sweep --vdn 1 --campaign 5 --session-id none --show-sql"), &["would remove nothing"]);
+        says(&worker.refuses(2, "sweep --vdn 1 --campaign 5 --called 1 --show-sql --execute"), &["--execute"]);
         assert_eq!(tables::numbers(&mut db.connect(), campaign), before);
         says(&worker.reports(0, "runs"), &["no runs"]);
     }

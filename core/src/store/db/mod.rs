@@ -14,6 +14,7 @@ pub(crate) mod retry;
 pub mod schema;
 mod settings;
 pub(crate) mod statement;
+mod statement_text;
 mod statements;
 pub mod storage;
 pub(crate) mod transaction;
@@ -25,5 +26,6 @@ pub use error::{StoreError, Transient};
 pub use pool::{PoolUse, PooledConnection, Store};
 pub use retry::Retries;
 pub use settings::DatabaseSettings;
+pub use statement_text::StatementText;
 
 pub(crate) use transaction::{commit_once, write_transaction};

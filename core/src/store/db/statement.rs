@@ -7,6 +7,7 @@ use diesel::result::QueryResult;
 use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, HasSqlType, SmallInt, Text, Timestamp, Untyped};
 
+use crate::model::number::mask;
 use crate::store::db::Backend;
 
 /// A statement. Its text has a placeholder for each value, in the syntax of the backend that executes it.
@@ -20,6 +21,8 @@ enum Piece {
     SmallInt(i16),
     BigInt(i64),
     Text(String),
+    /// A text that is shown in full.
+    PublicText(String),
     Timestamp(NaiveDateTime),
 }
 
@@ -49,8 +52,15 @@ impl Statement {
         self
     }
 
+    /// A value that may be a phone number: [`Statement::values`] masks it.
     pub(crate) fn text(mut self, value: &str) -> Self {
         self.0.push(Piece::Text(value.to_owned()));
+        self
+    }
+
+    /// A text that is no value of a filter: a position of a walk.
+    pub(crate) fn public_text(mut self, value: &str) -> Self {
+        self.0.push(Piece::PublicText(value.to_owned()));
         self
     }
 
@@ -72,9 +82,9 @@ impl Statement {
     pub(crate) fn wall_clock_text(self, value: &str, backend: Backend) -> Self {
         match backend {
             // The column stores texts, and programs write them in different formats.
-            Backend::Sqlite => self.text(value),
-            Backend::Postgres => self.sql("CAST(").text(value).sql(" AS TIMESTAMP)"),
-            Backend::Mysql => self.sql("CAST(").text(value).sql(" AS DATETIME(6))"),
+            Backend::Sqlite => self.public_text(value),
+            Backend::Postgres => self.sql("CAST(").public_text(value).sql(" AS TIMESTAMP)"),
+            Backend::Mysql => self.sql("CAST(").public_text(value).sql(" AS DATETIME(6))"),
         }
     }
 
@@ -100,6 +110,20 @@ impl Statement {
     pub(crate) fn append(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
+    }
+
+    /// The values in the order of their placeholders, to show: values of filters have all but their last two characters
+    /// masked.
+    pub(crate) fn values(&self) -> Vec<String> {
+        let value = |piece: &Piece| match piece {
+            Piece::Sql(_) | Piece::Identifier(_) => None,
+            Piece::SmallInt(value) => Some(value.to_string()),
+            Piece::BigInt(value) => Some(value.to_string()),
+            Piece::Text(value) => Some(format!("'{}'", mask(value))),
+            Piece::PublicText(value) => Some(format!("'{value}'")),
+            Piece::Timestamp(value) => Some(format!("'{value}'")),
+        };
+        self.0.iter().filter_map(value).collect()
     }
 }
 
@@ -130,7 +154,7 @@ where
                 Piece::Identifier(name) => out.push_identifier(name)?,
                 Piece::SmallInt(value) => out.push_bind_param::<SmallInt, _>(value)?,
                 Piece::BigInt(value) => out.push_bind_param::<BigInt, _>(value)?,
-                Piece::Text(value) => out.push_bind_param::<Text, _>(value)?,
+                Piece::Text(value) | Piece::PublicText(value) => out.push_bind_param::<Text, _>(value)?,
                 Piece::Timestamp(value) => out.push_bind_param::<Timestamp, _>(value)?,
             }
         }

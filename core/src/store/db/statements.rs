@@ -5,15 +5,19 @@
 //! language. So after every error of unknown kind the statements are prepared again.
 
 use diesel::QueryResult;
-use diesel::connection::{CacheSize, Connection as _, Instrumentation, InstrumentationEvent, SimpleConnection as _};
+use diesel::connection::{
+    CacheSize, Connection as _, Instrumentation, InstrumentationEvent, SimpleConnection as _,
+    get_default_instrumentation,
+};
 
 use super::any_connection::AnyConnection;
 use super::backend::Backend;
 use super::error::is_unclassified;
 
 /// Watches the statements of a connection.
-#[derive(Debug, Default)]
 struct Watch {
+    /// What Diesel would have installed: a connection has one instrumentation.
+    default: Option<Box<dyn Instrumentation>>,
     /// Whether one has failed for a reason that may be its age.
     is_suspect: bool,
     /// How often the store had asked for new statements when these were prepared.
@@ -25,12 +29,13 @@ impl Instrumentation for Watch {
         if let InstrumentationEvent::FinishQuery { error: Some(error), .. } = event {
             self.is_suspect |= is_unclassified(error);
         }
+        self.default.on_connection_event(event);
     }
 }
 
 /// Begins to watch a new connection.
 pub(super) fn watch(conn: &mut AnyConnection, generation: u64) {
-    conn.set_instrumentation(Watch { is_suspect: false, generation });
+    conn.set_instrumentation(Watch { default: get_default_instrumentation(), is_suspect: false, generation });
 }
 
 /// Prepares again what may be too old, as a connection comes out of the pool.

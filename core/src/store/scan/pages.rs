@@ -39,7 +39,7 @@ impl Pages {
     /// Appends ` AND …` for rows in these pages.
     pub(crate) fn restrict(self, statement: Statement) -> Statement {
         let begin_of = |page: i64| format!("({page},0)");
-        let statement = statement.sql(" AND ctid >= CAST(").text(&begin_of(self.first)).sql(" AS TID)");
-        statement.sql(" AND ctid < CAST(").text(&begin_of(self.last + 1)).sql(" AS TID)")
+        let statement = statement.sql(" AND ctid >= CAST(").public_text(&begin_of(self.first)).sql(" AS TID)");
+        statement.sql(" AND ctid < CAST(").public_text(&begin_of(self.last + 1)).sql(" AS TID)")
     }
 }

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use crate::model::position::Position;
 use crate::model::walk::Walk;
+use crate::store::db::statement::Statement;
 use crate::store::db::{AnyConnection, StoreError};
 use crate::store::scan::choose::SCAN_FACTOR;
 use crate::store::scan::window::{ScanScope, Window};
@@ -51,6 +52,11 @@ impl<'a> ScanWalker<'a> {
             self.scan = i64::try_from(scan).unwrap_or(i64::MAX).max(1);
             self.chunk = chunk;
         }
+    }
+
+    /// The statements that look for the window at the current position.
+    pub(crate) fn window_statements(&self) -> Vec<Statement> {
+        self.scope.window_statements(self.position.as_ref(), self.scan)
     }
 
     /// Finds the window at the current position, which stays the same until [`ScanWalker::advance`]. `None`: the scan ended.

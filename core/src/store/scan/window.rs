@@ -51,20 +51,10 @@ impl ScanScope<'_> {
         after: Option<&Position>,
         scan: i64,
     ) -> Result<Option<(Window, i64)>, StoreError> {
-        let (place, pages) = Pages::sql(self.backend);
-        let head = Statement::new("/* window::scan */ SELECT status, count(matched) AS numbers, count(*) AS scanned");
-        let head = head.sql(", max(id) AS last_id").sql(pages).sql(" FROM (SELECT id, status, CASE WHEN 1 = 1");
-        let statement = predicate::criteria(head, self.criteria, self.backend).sql(" THEN ").sql(place);
-        let statement = statement.sql(" END AS matched");
-        let found: Vec<ScannedStatus> =
-            self.scan(statement, after, scan).sql(") scanned GROUP BY status").load(conn)?;
+        let found: Vec<ScannedStatus> = self.count_matches(after, scan).load(conn)?;
         let Some(last_id) = found.iter().map(|status| status.last_id).max() else { return Ok(None) };
-        let upto = if self.walk == Walk::RecycleTime {
-            let head = "/* window::upto */ SELECT ";
-            let head =
-                Statement::new(head).sql(time_as_text(self.backend)).sql(" AS text, id FROM (SELECT recycle_time, id");
-            let tail = ") scanned ORDER BY recycle_time DESC, id DESC LIMIT 1";
-            let last: Vec<LastByTime> = self.scan(head, after, scan).sql(tail).load(conn)?;
+        let upto = if let Some(find_end) = self.find_end(after, scan) {
+            let last: Vec<LastByTime> = find_end.load(conn)?;
             let Some(last) = last.into_iter().next() else { return Ok(None) };
             Position::RecycleTime(last.text, last.id)
         } else {
@@ -89,6 +79,30 @@ impl ScanScope<'_> {
             }
         }
         Ok(Some((window, scanned)))
+    }
+
+    /// The statements that find a window.
+    pub(crate) fn window_statements(&self, after: Option<&Position>, scan: i64) -> Vec<Statement> {
+        std::iter::once(self.count_matches(after, scan)).chain(self.find_end(after, scan)).collect()
+    }
+
+    /// Counts what matches among the next `scan` rows, by status.
+    fn count_matches(&self, after: Option<&Position>, scan: i64) -> Statement {
+        let (place, pages) = Pages::sql(self.backend);
+        let head = Statement::new("/* window::scan */ SELECT status, count(matched) AS numbers, count(*) AS scanned");
+        let head = head.sql(", max(id) AS last_id").sql(pages).sql(" FROM (SELECT id, status, CASE WHEN 1 = 1");
+        let statement = predicate::criteria(head, self.criteria, self.backend).sql(" THEN ").sql(place);
+        self.scan(statement.sql(" END AS matched"), after, scan).sql(") scanned GROUP BY status")
+    }
+
+    /// Finds the last of the next `scan` rows, where the largest id does not say which it is.
+    fn find_end(&self, after: Option<&Position>, scan: i64) -> Option<Statement> {
+        if self.walk != Walk::RecycleTime {
+            return None;
+        }
+        let head = Statement::new("/* window::upto */ SELECT ").sql(time_as_text(self.backend));
+        let head = head.sql(" AS text, id FROM (SELECT recycle_time, id");
+        Some(self.scan(head, after, scan).sql(") scanned ORDER BY recycle_time DESC, id DESC LIMIT 1"))
     }
 
     /// Appends ` FROM call_data …`, which selects the next `scan` rows of the index.
@@ -126,18 +140,19 @@ impl ScanScope<'_> {
 
     /// Counts the numbers of a window that a rule bars now.
     pub(crate) fn count_barred(&self, conn: &mut AnyConnection, window: &Window) -> Result<Barred, StoreError> {
-        let head = "/* window::count_barred */ SELECT status, count(*) AS numbers FROM call_data WHERE ";
-        let found: Vec<ByStatus> = self
-            .restrict(Statement::new(head), window)
-            .sql(" AND status <> ")
-            .small_int(REMOVABLE as i16)
-            .sql(" GROUP BY status")
-            .load(conn)?;
+        let found: Vec<ByStatus> = self.count_barred_statement(window).load(conn)?;
         let mut barred = Barred::default();
         for status in found {
             barred.add(status.status, status.numbers);
         }
         Ok(barred)
+    }
+
+    /// The statement of [`ScanScope::count_barred`].
+    pub(crate) fn count_barred_statement(&self, window: &Window) -> Statement {
+        let head = "/* window::count_barred */ SELECT status, count(*) AS numbers FROM call_data WHERE ";
+        let barred = self.restrict(Statement::new(head), window).sql(" AND status <> ").small_int(REMOVABLE as i16);
+        barred.sql(" GROUP BY status")
     }
 
     /// Some removable numbers of a window, for a preview.

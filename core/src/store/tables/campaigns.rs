@@ -112,7 +112,14 @@ pub(crate) fn lock(
         #[diesel(sql_type = Text)]
         fingerprint: String,
     }
-    let backend = conn.backend();
+    let found: Vec<Locked> = lock_statement(conn.backend(), id).load(conn)?;
+    let Some(found) = found.into_iter().next() else { return Ok(None) };
+    let columns = catalogue.columns(conn, &found.fingerprint)?;
+    Ok(Some(LockedCampaign { status: CampaignStatus::from_column(found.status), columns }))
+}
+
+/// The statement of [`lock`].
+pub(crate) fn lock_statement(backend: Backend, id: CampaignId) -> Statement {
     let lock = match backend {
         // The transaction already has the only write lock.
         Backend::Sqlite => "",
@@ -120,10 +127,7 @@ pub(crate) fn lock(
         Backend::Mysql => " LOCK IN SHARE MODE",
     };
     let head = fingerprint(Statement::new("/* campaigns::lock */ SELECT status"), backend);
-    let found: Vec<Locked> = head.sql(" FROM campaign WHERE id = ").big_int(id.get()).sql(lock).load(conn)?;
-    let Some(found) = found.into_iter().next() else { return Ok(None) };
-    let columns = catalogue.columns(conn, &found.fingerprint)?;
-    Ok(Some(LockedCampaign { status: CampaignStatus::from_column(found.status), columns }))
+    head.sql(" FROM campaign WHERE id = ").big_int(id.get()).sql(lock)
 }
 
 type Row = (i64, i32, String, i16);

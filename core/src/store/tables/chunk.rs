@@ -100,20 +100,58 @@ fn take(
 ) -> Result<(i64, i64), StoreError> {
     let mut taken = (0, 0);
     for part in scope.parts(window) {
-        let restrict =
-            |head: Statement| scope.restrict_to(head, window, *part).sql(" AND status = ").small_int(REMOVABLE as i16);
-        if let Some((run_id, columns)) = archive_into {
-            let (run, which) = (Under::Run(run_id), restrict(Statement::default()));
-            let moved = Move { direction: Direction::Archive { run, now }, columns, which }.run(conn)?;
-            taken = (taken.0 + moved, taken.1 + moved);
-        } else {
-            let deleted = restrict(Statement::new("/* chunk::delete */ DELETE FROM call_data WHERE ")).execute(conn)?;
-            fail_point!("deleted");
-            taken.0 += rows(deleted);
+        match taking(scope, window, *part, archive_into, now) {
+            Taking::Move(to_history) => {
+                let moved = to_history.run(conn)?;
+                taken = (taken.0 + moved, taken.1 + moved);
+            }
+            Taking::Delete(delete) => {
+                let deleted = delete.execute(conn)?;
+                fail_point!("deleted");
+                taken.0 += rows(deleted);
+            }
         }
         if matches!(part, WindowPart::Pages) && taken.0 == window.removable {
             break;
         }
     }
     Ok(taken)
+}
+
+/// How numbers leave `call_data`.
+enum Taking<'a> {
+    Move(Move<'a>),
+    Delete(Statement),
+}
+
+fn taking<'a>(
+    scope: &ScanScope<'_>,
+    window: &Window,
+    part: WindowPart,
+    archive_into: Option<(i64, &'a [String])>,
+    now: NaiveDateTime,
+) -> Taking<'a> {
+    let restrict =
+        |head: Statement| scope.restrict_to(head, window, part).sql(" AND status = ").small_int(REMOVABLE as i16);
+    match archive_into {
+        Some((run_id, columns)) => {
+            let (run, which) = (Under::Run(run_id), restrict(Statement::default()));
+            Taking::Move(Move { direction: Direction::Archive { run, now }, columns, which })
+        }
+        None => Taking::Delete(restrict(Statement::new("/* chunk::delete */ DELETE FROM call_data WHERE "))),
+    }
+}
+
+/// The statements by which a chunk takes the removable numbers of a window, in their order.
+pub(crate) fn statements(
+    scope: &ScanScope<'_>,
+    window: &Window,
+    archive_into: Option<(i64, &[String])>,
+    now: NaiveDateTime,
+) -> Vec<Statement> {
+    let statements = |part: &WindowPart| match taking(scope, window, *part, archive_into, now) {
+        Taking::Move(to_history) => to_history.statements(scope.backend),
+        Taking::Delete(delete) => vec![delete],
+    };
+    scope.parts(window).iter().flat_map(statements).collect()
 }

@@ -53,26 +53,41 @@ impl Move<'_> {
         let (copied, deleted) = match conn.backend() {
             // One statement: what is copied is what the DELETE returns.
             Backend::Postgres => {
-                let gone = self.delete("/* chunk::move */ WITH gone AS (").sql(" RETURNING ").identifiers(self.columns);
-                let kept = self.copy(gone.sql("), kept AS ("), OVERRIDING).sql("gone RETURNING 1)");
-                let counts = " SELECT (SELECT count(*) FROM kept) AS copied, (SELECT count(*) FROM gone) AS deleted";
-                let moved: Moved = kept.sql(counts).get_result(conn)?;
+                let moved: Moved = self.copy_and_delete().get_result(conn)?;
                 (moved.copied, moved.deleted)
             }
             // Two statements, which must affect the same rows. SQLite has one writer. On MariaDB the copy locks each row that
             // it reads, so none of them can disappear before the delete. If a matching row appears in between, the counts
             // differ and the transaction is rolled back.
-            Backend::Sqlite | Backend::Mysql => {
-                let lock = if conn.backend() == Backend::Mysql { " FOR UPDATE" } else { "" };
-                let copy = self.copy(Statement::new("/* chunk::copy */ "), "").sql(self.from()).sql(" WHERE ");
-                let copied = copy.append(self.which.clone()).sql(lock).execute(conn)?;
+            backend @ (Backend::Sqlite | Backend::Mysql) => {
+                let copied = self.copy_only(backend).execute(conn)?;
                 fail_point!("copied");
-                let deleted = self.delete("/* chunk::delete */ ").execute(conn)?;
+                let deleted = self.delete(DELETE).execute(conn)?;
                 (rows(copied), rows(deleted))
             }
         };
         fail_point!("deleted");
         if copied == deleted { Ok(deleted) } else { Err(StoreError::Changed { copied, deleted }) }
+    }
+
+    /// The statements of [`Move::run`], in their order.
+    pub(crate) fn statements(&self, backend: Backend) -> Vec<Statement> {
+        match backend {
+            Backend::Postgres => vec![self.copy_and_delete()],
+            Backend::Sqlite | Backend::Mysql => vec![self.copy_only(backend), self.delete(DELETE)],
+        }
+    }
+
+    fn copy_and_delete(&self) -> Statement {
+        let gone = self.delete("/* chunk::move */ WITH gone AS (").sql(" RETURNING ").identifiers(self.columns);
+        let kept = self.copy(gone.sql("), kept AS ("), OVERRIDING).sql("gone RETURNING 1)");
+        kept.sql(" SELECT (SELECT count(*) FROM kept) AS copied, (SELECT count(*) FROM gone) AS deleted")
+    }
+
+    fn copy_only(&self, backend: Backend) -> Statement {
+        let lock = if backend == Backend::Mysql { " FOR UPDATE" } else { "" };
+        let copy = self.copy(Statement::new("/* chunk::copy */ "), "").sql(self.from()).sql(" WHERE ");
+        copy.append(self.which.clone()).sql(lock)
     }
 
     fn from(&self) -> &'static str {
@@ -101,6 +116,8 @@ impl Move<'_> {
         }
     }
 }
+
+const DELETE: &str = "/* chunk::delete */ ";
 
 /// Without it PostgreSQL rejects a value for a column that is GENERATED ALWAYS AS IDENTITY.
 const OVERRIDING: &str = " OVERRIDING SYSTEM VALUE";

@@ -251,6 +251,6 @@ fn trial_archive(conn: &mut AnyConnection) -> Result<Finding, StoreError> {
 }
 
 fn values(conn: &mut AnyConnection, query: &'static str) -> Result<Vec<String>, StoreError> {
-    let rows: Vec<Value> = diesel::sql_query(query).load(conn)?;
+    let rows: Vec<Value> = diesel::sql_query(format!("/* inspect::values */ {query}")).load(conn)?;
     Ok(rows.into_iter().map(|row| row.value).collect())
 }

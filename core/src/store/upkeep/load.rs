@@ -73,7 +73,7 @@ pub fn own_lag(conn: &mut AnyConnection) -> Result<Option<Duration>, StoreError>
         #[diesel(sql_type = Nullable<BigInt>, column_name = "Seconds_Behind_Master")]
         seconds: Option<i64>,
     }
-    let found: Vec<Status> = diesel::sql_query("SHOW SLAVE STATUS").load(conn)?;
+    let found: Vec<Status> = diesel::sql_query("/* load::own_lag */ SHOW SLAVE STATUS").load(conn)?;
     let seconds = found.first().and_then(|status| status.seconds);
     Ok(seconds.map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(0))))
 }

@@ -98,7 +98,7 @@ fn pragma(conn: &mut AnyConnection, query: &'static str) -> Result<i64, StoreErr
         #[diesel(sql_type = BigInt)]
         value: i64,
     }
-    let found: Value = diesel::sql_query(query).get_result(conn)?;
+    let found: Value = diesel::sql_query(format!("/* space::pragma */ {query}")).get_result(conn)?;
     Ok(found.value)
 }
 

@@ -5,6 +5,7 @@ mod command_line;
 mod execute;
 mod plan;
 mod preview;
+mod show_sql;
 mod watch;
 
 use callsweep_core::engine::Engine;
@@ -37,6 +38,10 @@ pub(crate) fn run(
     let metrics_file = args.metrics_file.as_deref().map(MetricsFile::check).transpose()?;
     let plan = Plan::new(args, settings)?;
     match &plan.work {
+        Work::New(new) if args.show_sql => {
+            output::print(format, &show_sql::show_sql(&plan.engine, new)?)?;
+            Ok(Exit::Done)
+        }
         Work::New(new) if !args.execute => {
             let Some(report) = preview::preview(&plan.engine, new, stop)? else {
                 return Ok(confirm::stopped_before_the_first_row());
