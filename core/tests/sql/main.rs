@@ -10,46 +10,40 @@ mod scenario;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Mutex;
 
-use callsweep_testkit::{Backend, TestDatabase, on_each_backend};
-
-use recorder::Recorded;
-
-/// The statements of a process are recorded in one place: one backend at a time.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+use callsweep_testkit::{Backend, TestDatabase};
 
 const ACCEPT: &str = "Accept a change, having read the difference: INSTA_UPDATE=always \
                       TEST_BACKENDS=sqlite,postgres,mysql cargo test -p callsweep-core --features postgres,mysql --test sql";
 
-/// Runs the scenario, and returns what it executed and what `show_sql` printed of it.
-fn record(db: &TestDatabase) -> (Vec<Recorded>, Vec<String>) {
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    recorder::start();
-    let shown = scenario::run(db);
-    (recorder::stop(), shown)
+/// One test for all backends, one after the other: what is recorded is what this process executes.
+#[test]
+fn every_statement_equals_its_golden_file() {
+    for backend in callsweep_testkit::backends() {
+        check(&TestDatabase::new(*backend));
+    }
 }
 
-on_each_backend! {
-    fn every_statement_equals_its_golden_file(db) {
-        let (recorded, shown) = record(db);
-        let unnamed: Vec<&str> = recorded.iter().filter(|one| one.lacks_name()).map(|one| one.sql.as_str()).collect();
-        assert!(unnamed.is_empty(), "statements without a leading comment /* module::function */: {unnamed:#?}");
-        let executed: BTreeSet<&str> = recorded.iter().map(|one| one.sql.as_str()).collect();
-        for sql in &shown {
-            assert!(executed.contains(sql.as_str()), "show_sql printed what no run executed: {sql}");
-        }
-        let mut settings = insta::Settings::clone_current();
-        settings.set_prepend_module_to_snapshot(false);
-        settings.set_omit_expression(true);
-        settings.set_description(ACCEPT);
-        let name = match db.backend() {
-            Backend::Sqlite => "sqlite",
-            Backend::Postgres => "postgres",
-            Backend::Mysql => "mysql",
-        };
-        settings.bind(|| insta::assert_snapshot!(name, layout::page(&recorded)));
+fn check(db: &TestDatabase) {
+    recorder::start();
+    let shown = scenario::run(db);
+    let recorded = recorder::stop();
+    let unnamed: Vec<&str> = recorded.iter().filter(|one| one.lacks_name()).map(|one| one.sql.as_str()).collect();
+    assert!(unnamed.is_empty(), "statements without a leading comment /* module::function */: {unnamed:#?}");
+    let executed: BTreeSet<&str> = recorded.iter().map(|one| one.sql.as_str()).collect();
+    for sql in &shown {
+        assert!(executed.contains(sql.as_str()), "show_sql printed what no run executed: {sql}");
     }
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.set_description(ACCEPT);
+    let name = match db.backend() {
+        Backend::Sqlite => "sqlite",
+        Backend::Postgres => "postgres",
+        Backend::Mysql => "mysql",
+    };
+    settings.bind(|| insta::assert_snapshot!(name, layout::page(&recorded)));
 }
 
 #[test]
