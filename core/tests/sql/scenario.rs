@@ -13,13 +13,13 @@ use callsweep_core::engine::prune::{self, Prune};
 use callsweep_core::engine::restore::{self, Restore};
 use callsweep_core::engine::show_sql::show_sql;
 use callsweep_core::engine::verify::verify;
-use callsweep_core::engine::{Control, Engine, Gate, Outcome, Progress, PurgeReport, Together, purge, purge_together};
+use callsweep_core::engine::{BatchOutcome, Control, Engine, Gate, Outcome, Progress, PurgeReport, purge, purge_batch};
 use callsweep_core::number::{Called, CustomField, NewNumber, SessionId};
 use callsweep_core::pace::Pace;
 use callsweep_core::rules::OngoingTask;
 use callsweep_core::run::{NewRun, RequestOrigin, RunKind, Target};
 use callsweep_core::stop_reason::StopReason;
-use callsweep_core::store::{AnyConnection, Backend, campaigns, columns, inspect, load, numbers, space};
+use callsweep_core::store::{AnyConnection, Backend, campaigns, columns, inspect, load, migrations, numbers, space};
 use callsweep_core::walk::Walk;
 use callsweep_testkit::TestDatabase;
 use callsweep_testkit::sample::{self, number, time};
@@ -124,8 +124,8 @@ fn groups(db: &TestDatabase, engine: &Engine) {
         let by_called =
             (first + 2..first + 4).map(|id| request(id, &format!(r#"{{"called":"1380{id:07}"}}"#), archive));
         let runs: Vec<NewRun> = by_session.chain(by_called).collect();
-        let done = purge_together(engine, &mut engine.store.connection().unwrap(), &runs);
-        assert!(done.iter().all(|one| matches!(one, Together::Done(_))), "{done:?}");
+        let done = purge_batch(engine, &mut engine.store.connection().unwrap(), &runs);
+        assert!(done.iter().all(|one| matches!(one, BatchOutcome::Committed(_))), "{done:?}");
     }
 }
 
@@ -152,6 +152,7 @@ fn history(db: &TestDatabase, engine: &Engine, archived: &[(CampaignId, i64)]) {
 fn upkeep(engine: &Engine) {
     let conn = &mut *engine.store.connection().unwrap();
     let [campaign, due] = [101, 102].map(|id| CampaignId::try_from(id).unwrap());
+    assert!(migrations::pending(conn).unwrap().is_empty());
     numbers::count(conn, campaign).unwrap();
     campaigns::count_numbers(conn, campaign, time("2020-12-05 00:00:00"), 1_000).unwrap();
     backlog(engine, &[target(due)], &criteria(FILTERS[3]), 1_000).unwrap();

@@ -69,10 +69,10 @@ fn applied(conn: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
              WHERE table_schema = DATABASE() AND table_name = '__diesel_schema_migrations'"
         }
     };
-    if diesel::sql_query(table).load::<Row>(conn)?.is_empty() {
+    if diesel::sql_query(format!("/* migrations::table */ {table}")).load::<Row>(conn)?.is_empty() {
         return Ok(Vec::new());
     }
-    let versions = "SELECT version FROM __diesel_schema_migrations ORDER BY version";
+    let versions = "/* migrations::versions */ SELECT version FROM __diesel_schema_migrations ORDER BY version";
     Ok(diesel::sql_query(versions).load::<Row>(conn)?.into_iter().map(|row| row.version).collect())
 }
 

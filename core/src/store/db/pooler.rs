@@ -35,6 +35,6 @@ pub(super) fn refuse_transaction_mode(first: &mut AnyConnection, second: &mut An
 
 /// Sent without preparing it: a prepared statement could fail in that mode with another error.
 fn read(conn: &mut AnyConnection) -> Result<Option<String>, StoreError> {
-    let query = diesel::sql_query(format!("SELECT current_setting('{MARK}', true) AS mark"));
+    let query = diesel::sql_query(format!("/* pooler::read */ SELECT current_setting('{MARK}', true) AS mark"));
     Ok(query.get_result::<Mark>(conn)?.mark)
 }
