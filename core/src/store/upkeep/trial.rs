@@ -82,7 +82,7 @@ fn forbidden(conn: &mut AnyConnection) -> Result<Option<&'static str>, StoreErro
              AS may_insert"
         }
     };
-    let rights: Rights = diesel::sql_query(query).get_result(conn)?;
+    let rights: Rights = diesel::sql_query(format!("/* trial::rights */ {query}")).get_result(conn)?;
     Ok(match rights {
         Rights { read_only: true, .. } => Some("the server is read-only"),
         Rights { may_insert: false, .. } => Some("no INSERT right on call_data_history"),
