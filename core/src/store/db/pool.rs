@@ -11,7 +11,7 @@ use super::backend::Backend;
 use super::catalogue::Catalogue;
 use super::connection::{self, ConnectionManager};
 use super::error::StoreError;
-use super::retry::{Retries, retry};
+use super::retry::{Retries, UNCLASSIFIED_PATIENCE, retry};
 use super::settings::DatabaseSettings;
 
 /// A connection of the pool. Dropping it returns it.
@@ -96,8 +96,8 @@ impl Store {
         })
     }
 
-    /// Runs `work` on a connection. After an error of unknown kind it runs `work` once more with newly prepared statements,
-    /// so `work` must only read or be idempotent.
+    /// Runs `work` on a connection. After a transient error it runs `work` again for up to 2 s; after one of unknown kind with
+    /// newly prepared statements. So `work` must only read or be idempotent.
     ///
     /// # Errors
     /// As [`Store::connection`], and those of `work`.
@@ -105,7 +105,7 @@ impl Store {
         &self,
         work: impl FnMut(&mut AnyConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        retry(self, Duration::ZERO, &mut Retries::default(), work)
+        retry(self, UNCLASSIFIED_PATIENCE, &mut Retries::default(), work)
     }
 
     /// From now on all statements are prepared again. For a program that continues after an error of unknown kind.

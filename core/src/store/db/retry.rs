@@ -18,6 +18,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// retries take less than a second, and the wait for locks.
 const UNCLASSIFIED_RETRIES: u32 = 3;
 const UNCLASSIFIED_PAUSE: Duration = Duration::from_millis(100);
+/// As long as these retries may take, for callers that have no patience of their own.
+pub(crate) const UNCLASSIFIED_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a sweep or an import retries: long enough for a restart of the database server.
 pub(crate) const UNTIL_RESTARTED: Duration = Duration::from_secs(120);
