@@ -60,10 +60,13 @@ pub(crate) fn fingerprint(statement: Statement, backend: Backend) -> Statement {
         }
         // The snapshot of the statement is taken after its locks on the tables.
         Backend::Postgres => statement.sql(
-            ", (SELECT CAST(sum(hashtextextended(concat_ws(' ', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, \
-             a.attnotnull, a.atthasdef, a.attidentity, a.attgenerated, a.attisdropped, c.relkind, c.relpersistence), 0)) \
-             AS TEXT) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE a.attnum > 0 \
-             AND a.attrelid IN (to_regclass('call_data'), to_regclass('call_data_history'))) AS fingerprint, \
+            ", concat((SELECT sum(hashtextextended(concat_ws(' ', attrelid, attnum, attname, atttypid, atttypmod, \
+             attnotnull, atthasdef, attidentity, attgenerated, attisdropped), 0)) FROM pg_attribute WHERE attnum > 0 \
+             AND attrelid IN (to_regclass('call_data'), to_regclass('call_data_history'))), ' ', \
+             (SELECT string_agg(concat_ws(' ', oid, relkind, relpersistence), ',' ORDER BY oid) FROM pg_class \
+             WHERE oid IN (to_regclass('call_data'), to_regclass('call_data_history'), to_regclass('campaign'), \
+             to_regclass('campaign_lease'), to_regclass('purge_run'), to_regclass('purge_run_campaign'), \
+             to_regclass('purge_run_control')))) AS fingerprint, \
              (SELECT count(*) FROM call_data c, call_data_history h WHERE 1 = 0) AS held",
         ),
         // SHA1 for its bits: 32 of a CRC are few where a collision loses a column. information_schema is read after the
@@ -72,7 +75,8 @@ pub(crate) fn fingerprint(statement: Statement, backend: Backend) -> Statement {
             ", CONCAT((SELECT CAST(BIT_XOR(CAST(CONV(LEFT(SHA1(CONCAT_WS(CHAR(1), table_name, ordinal_position, column_name, \
              column_type, is_nullable, COALESCE(column_default, CHAR(2)), COALESCE(character_set_name, ''), extra)), 16), \
              16, 10) AS UNSIGNED)) AS CHAR) FROM information_schema.columns WHERE table_schema = DATABASE() \
-             AND table_name IN ('call_data', 'call_data_history')), ' ', (SELECT GROUP_CONCAT(table_name, ' ', COALESCE(engine, '') ORDER BY table_name) FROM \
+             AND table_name IN ('call_data', 'call_data_history')), ' ', \
+             (SELECT GROUP_CONCAT(table_name, ' ', COALESCE(engine, '') ORDER BY table_name) FROM \
              information_schema.tables WHERE table_schema = DATABASE() AND table_name IN ('call_data', \
              'call_data_history', 'campaign', 'campaign_lease', 'purge_run', 'purge_run_campaign', 'purge_run_control')) \
              ) AS fingerprint, (SELECT COUNT(*) FROM call_data c, call_data_history h WHERE 1 = 0) AS held",
