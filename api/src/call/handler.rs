@@ -46,10 +46,10 @@ async fn execute_call(
     if let Some(address) = address {
         endpoint.rate_limits.take_by_address(address).map_err(|over| over_limit(over, log))?;
     }
-    check_uri(request, endpoint.max_uri)?;
     check_headers(request, endpoint.max_headers)?;
     let (vdn, campaign) = route(request.uri().path()).ok_or_else(no_such_route)?;
     log.route = Some(ROUTE);
+    check_uri(request, endpoint.max_uri)?;
     if request.method() != Method::POST {
         return Err(Answer::refusal(StatusCode::METHOD_NOT_ALLOWED, "method: must be POST", "method：必须是POST"));
     }
