@@ -17,7 +17,7 @@ const BLOCKED_CLIENTS: usize = 10;
 const REQUESTS: usize = 200;
 const ROUNDS: usize = 3;
 /// Whoever waits for a connection of the blocked key waits for as long as a request may wait for its turn: two seconds. How
-/// much the latency grows is printed: a busy machine makes differences of its own.
+/// much the latency grows is not asserted: a busy machine makes differences of its own.
 const NEVER_WAITED: Duration = Duration::from_secs(1);
 
 /// The campaign of the other key, in a VDN of its own.
@@ -83,7 +83,6 @@ on_each_backend! {
             holder.batch_execute("ROLLBACK").unwrap();
             measured.unwrap_or_else(|panic| resume_unwind(panic))
         });
-        eprintln!("p99 of the other key: {unblocked:?} alone, {blocked:?} while a key is blocked");
         assert!(blocked < NEVER_WAITED, "the other key waited: its p99 was {unblocked:?}, and is {blocked:?}");
         eventually("nobody waits", || server.metric("callsweep_key_connections_waiting") == 0);
     }

@@ -13,7 +13,9 @@ use secrecy::{ExposeSecret, SecretString};
 use super::backend::Backend;
 use super::catalogue::Catalogue;
 use super::statements;
-use crate::store::db::database_url::{DatabaseUrl, SqliteAccess, Tls, sqlite_uri};
+#[cfg(feature = "mysql")]
+use crate::store::db::database_url::Tls;
+use crate::store::db::database_url::{DatabaseUrl, SqliteAccess, sqlite_uri};
 use crate::store::db::pooler;
 use crate::store::db::{AnyConnection, StoreError};
 

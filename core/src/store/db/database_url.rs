@@ -35,6 +35,7 @@ pub(crate) struct DatabaseUrl {
     /// Without the password.
     pub(crate) shown: String,
     /// The requested encryption of a connection to MariaDB. Its library does not enforce it.
+    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "only MariaDB's connections read it"))]
     pub(crate) tls: Tls,
 }
 

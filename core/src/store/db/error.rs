@@ -144,12 +144,12 @@ pub enum Transient {
 
 impl StoreError {
     /// Classifies the error of a COMMIT. If the connection was lost, the outcome is unknown; also if the error cannot be
-    /// classified, because its text may say in another language that the session was terminated. Any other error means that
-    /// the transaction was rolled back.
-    pub(crate) fn commit(error: DieselError) -> Self {
+    /// classified, because its text may say in another language that the session was terminated; SQLite has neither.
+    /// Any other error means that the transaction was rolled back.
+    pub(crate) fn commit(error: DieselError, backend: Backend) -> Self {
         match transient(&error) {
             Some(Transient::ConnectionLost) => Self::CommitUnknown(error),
-            _ if is_unclassified(&error) => Self::CommitUnknown(error),
+            _ if backend != Backend::Sqlite && is_unclassified(&error) => Self::CommitUnknown(error),
             _ => Self::Database(error),
         }
     }

@@ -15,10 +15,11 @@ pub(crate) fn write_transaction<T>(
     work: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     begin(conn)?;
+    let backend = conn.backend();
     match work(conn) {
         Ok(done) => {
             fail_point!("committing");
-            Manager::commit_transaction(conn).map_err(StoreError::commit)?;
+            Manager::commit_transaction(conn).map_err(|error| StoreError::commit(error, backend))?;
             fail_point!("committed");
             Ok(done)
         }
