@@ -4,7 +4,9 @@ use callsweep_core::clock::Clock;
 use callsweep_core::settings::DatabaseSettings;
 use callsweep_core::store::runs::{self, RunFilter};
 use callsweep_core::store::{Backend, Store, StoreError, migrations};
-use callsweep_testkit::{TestDatabase, on_each_backend, sample};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+use callsweep_testkit::sample;
+use callsweep_testkit::{TestDatabase, on_each_backend};
 use url::Url;
 
 use crate::support::execute;
