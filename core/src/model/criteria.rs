@@ -232,7 +232,7 @@ const LAST_YEAR: i32 = 9999;
 
 impl Recycle {
     /// The half-open range `[from, before)` of recycle times that it selects. `None` means the first or last time of
-    /// [`CALENDAR`]. A number without a recycle time is in no range.
+    /// `CALENDAR`. A number without a recycle time is in no range.
     #[must_use]
     pub fn range(self) -> (Option<NaiveDateTime>, Option<NaiveDateTime>) {
         let day = self.time.date();
