@@ -11,7 +11,7 @@ use crate::engine::sizer::Sizer;
 use crate::model::result_code::ResultCode;
 use crate::model::run::{Counts, RunKind, RunState};
 use crate::store::db::retry::{UNTIL_RESTARTED, retry};
-use crate::store::db::{AnyConnection, Retries, StoreError, commit_once, storage, write_transaction};
+use crate::store::db::{AnyConnection, Retries, StoreError, storage, write_once};
 use crate::store::ledger;
 use crate::store::ledger::{CampaignRow, LedgerState, LedgerUpdate, fit_stop_reason, runs};
 
@@ -66,21 +66,12 @@ impl<'a> OpenRun<'a> {
     pub(crate) fn insert(&mut self, campaigns: &[CampaignRow]) -> Result<(), StoreError> {
         let run = self.ledger.run.clone();
         let mut in_doubt = Vec::new();
-        let is_committed = |conn: &mut AnyConnection, (): &()| Ok(runs::find_row(conn, run.id)?.is_some());
+        let is_committed = |conn: &mut AnyConnection| Ok(runs::find_row(conn, run.id)?.is_some());
         self.retry(|conn| {
-            commit_once(
-                conn,
-                &mut in_doubt,
-                is_committed,
-                |()| (),
-                |conn, committing| {
-                    *committing = Some(());
-                    write_transaction(conn, |conn| {
-                        ledger::insert_run(conn, &run)?;
-                        ledger::insert_campaigns(conn, campaigns)
-                    })
-                },
-            )
+            write_once(conn, &mut in_doubt, is_committed, |conn| {
+                ledger::insert_run(conn, &run)?;
+                ledger::insert_campaigns(conn, campaigns)
+            })
         })?;
         self.ledger.saved = true;
         Ok(())
@@ -125,19 +116,8 @@ impl<'a> OpenRun<'a> {
     pub(crate) fn save(&mut self, next: LedgerState) -> Result<(), StoreError> {
         let update = LedgerUpdate { before: self.ledger.clone(), next };
         let mut in_doubt = Vec::new();
-        let is_committed = |conn: &mut AnyConnection, (): &()| ledger::is_saved(conn, &update.next);
-        self.retry(|conn| {
-            commit_once(
-                conn,
-                &mut in_doubt,
-                is_committed,
-                |()| (),
-                |conn, committing| {
-                    *committing = Some(());
-                    write_transaction(conn, |conn| ledger::save(conn, &update))
-                },
-            )
-        })?;
+        let is_committed = |conn: &mut AnyConnection| ledger::is_saved(conn, &update.next);
+        self.retry(|conn| write_once(conn, &mut in_doubt, is_committed, |conn| ledger::save(conn, &update)))?;
         self.ledger = LedgerState { saved: true, ..update.next };
         Ok(())
     }

@@ -113,10 +113,10 @@ pub enum StoreError {
     Unreadable(String),
     /// A number would lose the value of a column if it were moved between the tables.
     #[error("call_data_history is not as call_data: {0}")]
-    HistoryDrift(#[from] super::columns::Difference),
+    HistoryDrift(#[from] super::difference::Difference),
     /// A table in which numbers could be lost.
     #[error(transparent)]
-    UnsafeTable(#[from] super::storage::UnsafeTable),
+    UnsafeTable(#[from] super::unsafe_table::UnsafeTable),
     /// Any other error of the database.
     #[error("database error: {}{}", .0, full_hint(.0))]
     Database(#[from] DieselError),

@@ -6,6 +6,7 @@ pub(crate) mod catalogue;
 pub mod columns;
 mod connection;
 mod database_url;
+mod difference;
 mod error;
 pub mod migrations;
 mod pool;
@@ -18,6 +19,7 @@ mod statement_text;
 mod statements;
 pub mod storage;
 pub(crate) mod transaction;
+mod unsafe_table;
 pub(crate) mod wall_clock;
 
 pub use any_connection::AnyConnection;
@@ -28,4 +30,4 @@ pub use retry::Retries;
 pub use settings::DatabaseSettings;
 pub use statement_text::StatementText;
 
-pub(crate) use transaction::{commit_once, write_transaction};
+pub(crate) use transaction::{commit_once, write_once, write_transaction};

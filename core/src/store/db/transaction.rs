@@ -95,3 +95,17 @@ pub(crate) fn commit_once<T: Clone, R>(
         Err(error) => find(conn, in_doubt)?.ok_or(error),
     }
 }
+
+/// [`commit_once`] for a write transaction without a result.
+pub(crate) fn write_once(
+    conn: &mut AnyConnection,
+    in_doubt: &mut Vec<()>,
+    is_committed: impl Fn(&mut AnyConnection) -> Result<bool, StoreError>,
+    work: impl FnOnce(&mut AnyConnection) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let attempt = |conn: &mut AnyConnection, committing: &mut Option<()>| {
+        *committing = Some(());
+        write_transaction(conn, work)
+    };
+    commit_once(conn, in_doubt, |conn, ()| is_committed(conn), |()| (), attempt)
+}

@@ -11,7 +11,7 @@ use crate::store::db::retry::{UNTIL_RESTARTED, retry};
 use crate::store::db::schema::call_data;
 use crate::store::db::statement::Statement;
 use crate::store::db::wall_clock::WallClock;
-use crate::store::db::{AnyConnection, Retries, Store, StoreError, commit_once, write_transaction};
+use crate::store::db::{AnyConnection, Retries, Store, StoreError, write_once, write_transaction};
 use crate::store::tables::campaigns;
 
 #[derive(Insertable)]
@@ -44,34 +44,27 @@ pub fn insert(
     numbers: &[NewNumber],
     now: NaiveDateTime,
 ) -> Result<(), StoreError> {
-    insert_with(conn, campaign, None, numbers, now)
+    write_transaction(conn, |conn| insert_rows(conn, campaign, numbers, now))
 }
 
-/// Creates the campaign `new`, if given, and inserts the numbers, in one transaction.
-fn insert_with(
+fn insert_rows(
     conn: &mut AnyConnection,
     campaign: CampaignId,
-    new: Option<&Campaign>,
     numbers: &[NewNumber],
     now: NaiveDateTime,
 ) -> Result<(), StoreError> {
-    write_transaction(conn, |conn| {
-        if let Some(new) = new {
-            campaigns::create(conn, new, now)?;
-        }
-        for part in numbers.chunks(ROWS_PER_INSERT) {
-            let rows: Vec<Row<'_>> = part.iter().map(|number| row(campaign, number, now)).collect();
-            let insert = diesel::insert_into(call_data::table).values(&rows);
-            match conn {
-                AnyConnection::Sqlite(conn) => insert.execute(conn)?,
-                #[cfg(feature = "postgres")]
-                AnyConnection::Postgres(conn) => insert.execute(conn)?,
-                #[cfg(feature = "mysql")]
-                AnyConnection::Mysql(conn) => insert.execute(conn)?,
-            };
-        }
-        Ok(())
-    })
+    for part in numbers.chunks(ROWS_PER_INSERT) {
+        let rows: Vec<Row<'_>> = part.iter().map(|number| row(campaign, number, now)).collect();
+        let insert = diesel::insert_into(call_data::table).values(&rows);
+        match conn {
+            AnyConnection::Sqlite(conn) => insert.execute(conn)?,
+            #[cfg(feature = "postgres")]
+            AnyConnection::Postgres(conn) => insert.execute(conn)?,
+            #[cfg(feature = "mysql")]
+            AnyConnection::Mysql(conn) => insert.execute(conn)?,
+        };
+    }
+    Ok(())
 }
 
 /// Inserts numbers into a campaign as [`insert`] does, and retries transient errors, such as another writer or a restart of
@@ -100,18 +93,14 @@ fn import_with(
     let now = store.clock().timestamp();
     let mut in_doubt = Vec::new();
     // Nobody else uses these ids, so they show whether the COMMIT succeeded.
-    let is_committed = |conn: &mut AnyConnection, (): &()| any_is_there(conn, campaign, numbers);
+    let is_committed = |conn: &mut AnyConnection| any_is_there(conn, campaign, numbers);
     retry(store, UNTIL_RESTARTED, &mut Retries::default(), |conn| {
-        commit_once(
-            conn,
-            &mut in_doubt,
-            is_committed,
-            |()| (),
-            |conn, committing| {
-                *committing = Some(());
-                insert_with(conn, campaign, new, numbers, now)
-            },
-        )
+        write_once(conn, &mut in_doubt, is_committed, |conn| {
+            if let Some(new) = new {
+                campaigns::create(conn, new, now)?;
+            }
+            insert_rows(conn, campaign, numbers, now)
+        })
     })
 }
 
