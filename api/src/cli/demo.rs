@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::client::{ClientCall, quoted};
 use super::{DemoArgs, Failure};
 use crate::auth;
+use crate::http::credentials::Credentials;
 use crate::http::server::Application;
 
 const ACCESS_KEY: &str = "demo";
@@ -28,7 +29,7 @@ pub(super) fn prepare(args: &DemoArgs, out: &mut impl Write) -> Result<Applicati
     let store = Store::create(&settings.database, Clock::system())?;
     migrations::run(&mut *store.connection()?)?;
     // The addresses first: who has to choose others should not wait for 200,000 numbers before.
-    let application = Application::build(&settings, store.clone())?;
+    let application = Application::build(&settings, Credentials::load(&settings.api)?, store.clone())?;
     writeln!(out, "Preparing {}: 200,000 numbers, which takes a while the first time.", args.database.display())?;
     out.flush()?;
     let campaigns = populate(&store)?;

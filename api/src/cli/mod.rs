@@ -25,7 +25,8 @@ use tracing::warn;
 use self::client::ClientCall;
 use self::diagnosis::diagnose;
 use self::shutdown::SharedTelemetry;
-use crate::auth::{self, Keys, authorization::parse_timestamp};
+use crate::auth::{self, authorization::parse_timestamp};
+use crate::http::credentials::Credentials;
 use crate::http::reload::Reload;
 use crate::http::server::Application;
 use crate::openapi;
@@ -139,10 +140,9 @@ fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let served = System::new().block_on(async {
         let stop = stop_signals()?;
         let hangup = signal(SignalKind::hangup())?;
-        // A mistake in a key is reported whether or not the database can be reached.
-        Keys::new(&settings.api)?;
+        let credentials = Credentials::load(&settings.api)?;
         let store = Store::open(&settings.database, Clock::system())?;
-        let application = Application::build(&settings, store)?;
+        let application = Application::build(&settings, credentials, store)?;
         actix_web::rt::spawn(reload_on(hangup, application.reload(), args.config.clone()));
         // Not the server itself: its end waits for what is in progress.
         let (in_flight, telemetry) = (application.in_flight(), telemetry.clone());

@@ -6,9 +6,9 @@ use actix_web::web;
 use callsweep_core::settings::{Settings, SettingsError};
 use tracing::{error, info};
 
+use super::credentials;
 use super::tls::Tls;
-use crate::auth::Keys;
-use crate::call::{Endpoint, idempotency_key};
+use crate::call::Endpoint;
 
 /// Reloads a running server. The log and the metrics say what was done.
 #[derive(Clone)]
@@ -20,10 +20,9 @@ pub struct Reload {
 impl Reload {
     /// Takes the keys of new settings, and reads the files of `[api.tls]` again.
     pub fn all(&self, settings: Result<&Settings, &SettingsError>) {
-        let keys = settings.map_err(ToString::to_string).and_then(|settings| {
-            idempotency_key::check_settings(&settings.api).map_err(|error| error.to_string())?;
-            Keys::new(&settings.api).map_err(|error| error.to_string())
-        });
+        let keys = settings
+            .map_err(ToString::to_string)
+            .and_then(|settings| credentials::keys(&settings.api).map_err(|error| error.to_string()));
         self.endpoint.metrics.reloaded("keys", keys.is_ok());
         match keys {
             Ok(keys) => {

@@ -18,11 +18,11 @@ use callsweep_core::store::{AnyConnection, Store, StoreError, columns, migration
 use prometheus_client::registry::Registry;
 use tracing::{error, info, warn};
 
+use super::credentials::Credentials;
 use super::ops::{self, Health};
 use super::reload::Reload;
 use super::tls::{Tls, TlsError};
-use crate::auth::{Keys, KeysError};
-use crate::call::idempotency_key::{self, ReplayTurnedOff};
+use crate::auth::Keys;
 use crate::call::{Endpoint, handler};
 use crate::execution::Executor;
 use crate::limits::connections::Connections;
@@ -36,10 +36,6 @@ use crate::telemetry::Metrics;
 pub enum StartError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    #[error(transparent)]
-    Replay(#[from] ReplayTurnedOff),
-    #[error(transparent)]
-    Keys(#[from] KeysError),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
@@ -75,7 +71,7 @@ pub struct Application {
 }
 
 /// What the listeners of the endpoint share.
-fn endpoint(settings: &Settings, store: Store, metrics: Metrics) -> Result<Endpoint, StartError> {
+fn endpoint(settings: &Settings, keys: Keys, store: Store, metrics: Metrics) -> Result<Endpoint, StartError> {
     let api = &settings.api;
     let store = store.with_patience(api.queue_timeout);
     let engine = Engine { store, rules: settings.rules.ongoing_task, pace: Pace::fixed(api.chunk_size) };
@@ -86,7 +82,7 @@ fn endpoint(settings: &Settings, store: Store, metrics: Metrics) -> Result<Endpo
             api.queue_timeout,
             NonZeroUsize::new(api.limits.key_connections),
         )?,
-        keys: ArcSwap::from_pointee(Keys::new(api)?),
+        keys: ArcSwap::from_pointee(keys),
         rate_limits: RateLimits::new(&api.limits),
         metrics,
         max_body: api.max_body,
@@ -181,14 +177,13 @@ impl Application {
     ///
     /// # Errors
     /// No key is configured, the database cannot be reached, its schema is behind, or an address is taken.
-    pub fn build(settings: &Settings, store: Store) -> Result<Self, StartError> {
-        idempotency_key::check_settings(&settings.api)?;
+    pub fn build(settings: &Settings, credentials: Credentials, store: Store) -> Result<Self, StartError> {
+        let Credentials { keys, tls } = credentials;
         check_tables(&mut *store.connection()?)?;
-        let tls = settings.api.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
         let health = web::Data::new(Health::new(&settings.database, store.clock().clone())?);
         let (metrics, registry) = Metrics::new();
         metrics.certificate_until(tls.as_deref().and_then(Tls::expires));
-        let endpoint = web::Data::new(endpoint(settings, store, metrics)?);
+        let endpoint = web::Data::new(endpoint(settings, keys, store, metrics)?);
         let connections = Arc::new(Connections::new(settings.api.keep_alive + settings.api.header_timeout));
         let (api, address) = serve_api(&settings.api, endpoint.clone(), tls.as_deref(), connections.clone())?;
         let (ops, ops_address) = serve_ops(&settings.api, health.clone(), endpoint.clone(), registry)?;

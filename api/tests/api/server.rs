@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use actix_web::rt::System;
+use callsweep_api::http::credentials::Credentials;
 use callsweep_api::http::server::Application;
 use callsweep_core::campaign::{Campaign, CampaignId, CampaignStatus, VdnId};
 use callsweep_core::number::{Called, CustomField, NewNumber, NumberStatus, SessionId};
@@ -70,7 +71,8 @@ impl TestServer {
         let of_server = store.clone();
         let thread = std::thread::spawn(move || {
             System::new().block_on(async move {
-                let application = Application::build(&settings, of_server).expect("the server starts");
+                let credentials = Credentials::load(&settings.api).expect("the keys and the certificate are valid");
+                let application = Application::build(&settings, credentials, of_server).expect("the server starts");
                 tell.send((application.address(), application.ops_address())).unwrap();
                 let stop = async {
                     let _ = stopped.await;
